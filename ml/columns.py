@@ -1,0 +1,13 @@
+"""Column names, in one place: a table that crosses a module boundary uses these words and no others."""
+
+DOMAIN = "domain"
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+EVENT_TIME = "event_time"  # timestamp[us], UTC
+WEIGHT = "weight"
+TITLE = "title"
+TEXT_HASH = "text_hash"
+SCORE = "score"
+RANK = "rank"  # 1 is best
+REASON = "reason"
+COHORT = "cohort"

@@ -1,0 +1,211 @@
+"""The training data as arrays: a snapshot of every domain's interactions before one moment.
+
+External ids become integer positions once, here; every model, metric and index speaks positions and the
+snapshot carries the maps back. One user space serves all domains (shared ids), one item space per domain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from ml import columns as c
+
+INTERACTIONS_FILE = "interactions.parquet"
+ITEMS_FILE = "items.parquet"
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One domain's items.
+
+    item_ids: (n,) unicode array, sorted. titles: (n,) object array, None where the item has no text.
+    text_hashes: (n,) object array, None where the item has no text.
+    vectors: (n, d) float32, L2-normalised text embeddings, zero rows where there is no text; None before embedding.
+    """
+
+    item_ids: np.ndarray
+    titles: np.ndarray
+    text_hashes: np.ndarray
+    vectors: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def has_vector(self) -> np.ndarray:
+        """(n,) bool: the items that have a text embedding."""
+        if self.vectors is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.abs(self.vectors).sum(axis=1) > 0
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """One domain's interactions, sorted by user, then time, then item; at most one per user and item.
+
+    users, items: (m,) int32 positions. weights: (m,) float32 > 0. times: (m,) int64, microseconds since epoch UTC.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    weights: np.ndarray
+    times: np.ndarray
+    n_users: int
+    n_items: int
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def select(self, mask: np.ndarray) -> Interactions:
+        """The interactions where `mask` (m,) is true."""
+        return replace(
+            self, users=self.users[mask], items=self.items[mask], weights=self.weights[mask], times=self.times[mask]
+        )
+
+    def before(self, time: int) -> Interactions:
+        """The interactions strictly before `time` (microseconds since epoch)."""
+        return self.select(self.times < time)
+
+    def since(self, time: int) -> Interactions:
+        """The interactions at or after `time` (microseconds since epoch)."""
+        return self.select(self.times >= time)
+
+    def of_users(self, users: np.ndarray) -> Interactions:
+        """The interactions of the users where `users` (n_users,) bool is true."""
+        return self.select(users[self.users])
+
+    def matrix(self, values: np.ndarray | None = None) -> sparse.csr_matrix:
+        """(n_users, n_items) CSR, float32; `values` (m,) in place of the weights."""
+        data = self.weights if values is None else values
+        shape = (self.n_users, self.n_items)
+        return sparse.csr_matrix((data.astype(np.float32), (self.users, self.items)), shape=shape)
+
+    def counts(self) -> np.ndarray:
+        """(n_users,) number of interactions of each user."""
+        return np.bincount(self.users, minlength=self.n_users)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything a model may read: all domains before `as_of` (microseconds since epoch UTC).
+
+    users: (n_users,) sorted unicode array, shared by all domains. digest: SHA-256 of the content.
+    """
+
+    users: np.ndarray
+    catalogues: Mapping[str, Catalogue]
+    interactions: Mapping[str, Interactions]
+    as_of: int
+    digest: str = ""
+
+    @property
+    def domains(self) -> list[str]:
+        """Domain names, sorted."""
+        return sorted(self.catalogues)
+
+    def with_vectors(self, vectors: Mapping[str, np.ndarray]) -> Snapshot:
+        """The same snapshot with text embeddings, one (n_items, d) float32 matrix per domain."""
+        catalogues = {d: replace(cat, vectors=vectors.get(d)) for d, cat in self.catalogues.items()}
+        return replace(self, catalogues=catalogues)
+
+    def with_interactions(self, **domains: Interactions) -> Snapshot:
+        """The same snapshot with the interactions of the named domains replaced."""
+        return replace(self, interactions={**self.interactions, **domains})
+
+
+def content_digest(interactions: pa.Table, items: pa.Table, as_of: int) -> str:
+    """SHA-256 over as-of and the canonical rows of both tables; independent of Parquet's encoding."""
+    digest = hashlib.sha256(str(as_of).encode())
+    for table in (interactions, items):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks(), max_chunksize=1 << 20)
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+INTERACTIONS_SCHEMA = pa.schema(
+    [
+        (c.DOMAIN, pa.string()),
+        (c.USER_ID, pa.string()),
+        (c.ITEM_ID, pa.string()),
+        (c.EVENT_TIME, pa.timestamp("us", tz="UTC")),
+        (c.WEIGHT, pa.float32()),
+    ]
+)
+ITEMS_SCHEMA = pa.schema(
+    [(c.DOMAIN, pa.string()), (c.ITEM_ID, pa.string()), (c.TITLE, pa.string()), (c.TEXT_HASH, pa.string())]
+)
+
+
+def write_snapshot(folder: Path, interactions: pa.Table, items: pa.Table, as_of: int) -> Path:
+    """Write an immutable snapshot under `folder`/<digest> and return that path; a snapshot that exists is kept.
+
+    interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per domain
+    and item. Raises ValueError where a row is at or after `as_of`.
+    """
+    interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
+        [(c.DOMAIN, "ascending"), (c.USER_ID, "ascending"), (c.EVENT_TIME, "ascending"), (c.ITEM_ID, "ascending")]
+    )
+    items = items.cast(ITEMS_SCHEMA).sort_by([(c.DOMAIN, "ascending"), (c.ITEM_ID, "ascending")])
+    if len(interactions):
+        latest = pc.max(interactions[c.EVENT_TIME]).cast(pa.int64()).as_py()
+        if latest >= as_of:
+            raise ValueError(f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of")
+    digest = content_digest(interactions, items, as_of)
+    path = folder / digest[:16]
+    if (path / MANIFEST_FILE).exists():
+        return path
+    path.mkdir(parents=True, exist_ok=True)
+    for table, name in ((interactions, INTERACTIONS_FILE), (items, ITEMS_FILE)):
+        pq.write_table(table, path / f".{name}.tmp", compression="zstd")
+        (path / f".{name}.tmp").replace(path / name)
+    manifest = {"as_of": as_of, "digest": digest, "interactions": len(interactions), "items": len(items)}
+    # The manifest comes last: a snapshot without one is unfinished and is written again.
+    (path / ".manifest.tmp").write_text(json.dumps(manifest, indent=2))
+    (path / ".manifest.tmp").replace(path / MANIFEST_FILE)
+    return path
+
+
+def _positions(values: pa.ChunkedArray, index: np.ndarray) -> np.ndarray:
+    return pc.index_in(values, value_set=pa.array(index, pa.string())).to_numpy().astype(np.int32)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Read a snapshot written by `write_snapshot` (without embeddings: see `Snapshot.with_vectors`)."""
+    manifest_path = path / MANIFEST_FILE
+    if not manifest_path.exists():
+        raise FileNotFoundError(f"{path} holds no finished snapshot: materialise training_snapshot again")
+    manifest = json.loads(manifest_path.read_text())
+    table, items = pq.read_table(path / INTERACTIONS_FILE), pq.read_table(path / ITEMS_FILE)
+    users = np.array(sorted(pc.unique(table[c.USER_ID]).to_pylist()), dtype=str)
+    catalogues, interactions = {}, {}
+    for domain in sorted(pc.unique(items[c.DOMAIN]).to_pylist()):
+        mine = items.filter(pc.equal(items[c.DOMAIN], domain))
+        log = table.filter(pc.equal(table[c.DOMAIN], domain))
+        ids = np.array(mine[c.ITEM_ID].to_pylist(), dtype=str)
+        catalogues[domain] = Catalogue(
+            item_ids=ids,
+            titles=np.array(mine[c.TITLE].to_pylist(), dtype=object),
+            text_hashes=np.array(mine[c.TEXT_HASH].to_pylist(), dtype=object),
+        )
+        interactions[domain] = Interactions(
+            users=_positions(log[c.USER_ID], users),
+            items=_positions(log[c.ITEM_ID], ids),
+            weights=log[c.WEIGHT].to_numpy(),
+            times=log[c.EVENT_TIME].cast(pa.int64()).to_numpy(),
+            n_users=len(users),
+            n_items=len(ids),
+        )
+    return Snapshot(users, catalogues, interactions, manifest["as_of"], manifest["digest"])

@@ -1,0 +1,1 @@
+"""Everything of Landbridge that knows Dagster, dbt, DuckDB or MLflow."""

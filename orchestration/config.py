@@ -1,0 +1,339 @@
+"""landbridge.yaml as frozen models: every key, its default and its check stand here and nowhere else.
+
+A fault is reported as one line that names the file, the key and what was expected, before anything runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
+_ENV = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `faults` holds one readable line per fault."""
+
+    def __init__(self, path: Path, faults: list[str]) -> None:
+        self.path, self.faults = path, faults
+        super().__init__("\n".join(f"{path}: {fault}" for fault in faults))
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Calendar(_Model):
+    """The windows of the event partitions: [start, end) cut by `grain`; `end: null` means today."""
+
+    grain: Literal["day", "week", "month"] = "day"
+    start: date
+    end: date | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Calendar:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end ({self.end}) must lie after start ({self.start})")
+        if self.grain == "month":
+            for name, day in (("start", self.start), ("end", self.end)):
+                if day is not None and day.day != 1:
+                    raise ValueError(f"{name} ({day}) must be the first of a month when grain is month")
+        if self.grain == "week" and self.start.weekday() != 6:
+            raise ValueError(f"start ({self.start}) must be a Sunday when grain is week")
+        return self
+
+    def window_end(self, day: date) -> date:
+        """The first day after the window that starts on `day`."""
+        if self.grain == "month":
+            return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return day + timedelta(days=7 if self.grain == "week" else 1)
+
+
+class Encoder(_Model):
+    """The language model that embeds item text."""
+
+    model: str = "embedded"
+    revision: str | None = None
+    max_tokens: int = Field(256, ge=8)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+
+class EventColumns(_Model):
+    """Which columns of the event files hold what."""
+
+    user: str
+    item: str
+    time: str
+    event: str | None = None
+    value: str | None = None
+
+
+class EventFiles(_Model):
+    """A domain's event log: one file, a glob, or a `{date}` template (one file per calendar window).
+
+    Times are numbers since 1970 when `time_unit` is set, text in `time_format` (strptime) when that is set, and
+    ISO 8601 text otherwise; text without a zone is UTC.
+    """
+
+    path: str
+    format: Literal["csv", "jsonl", "parquet"]
+    columns: EventColumns
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    time_format: str | None = None
+    default_event: str = "purchase"
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> EventFiles:
+        if self.time_unit and self.time_format:
+            raise ValueError("time_unit (numbers) and time_format (text) exclude each other; keep one")
+        return self
+
+    @property
+    def dated(self) -> bool:
+        """Whether the path names one file per calendar window."""
+        return "{date}" in self.path
+
+
+class ItemColumns(_Model):
+    """Which columns of the item file hold what; `text` is joined in order, the first one is the title."""
+
+    item: str
+    text: list[str] = Field(default_factory=list)
+
+
+class ItemFiles(_Model):
+    """A domain's catalogue."""
+
+    path: str
+    format: Literal["csv", "jsonl", "parquet"]
+    columns: ItemColumns
+    delimiter: str = Field(",", min_length=1, max_length=1)
+
+
+class UserColumns(_Model):
+    """Which columns of the user file hold what."""
+
+    user: str
+    attributes: list[str] = Field(default_factory=list)
+
+
+class UserFiles(_Model):
+    """A domain's optional user attributes."""
+
+    path: str
+    format: Literal["csv", "jsonl", "parquet"]
+    columns: UserColumns
+    delimiter: str = Field(",", min_length=1, max_length=1)
+
+
+class Domain(_Model):
+    """One product surface with its own catalogue and log."""
+
+    events: EventFiles
+    items: ItemFiles
+    language: str = "en"
+    event_weights: dict[str, float] = Field(default_factory=dict)
+    users: UserFiles | None = None
+    bridges_from: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _default_event_weighs(self) -> Domain:
+        default = self.events.default_event
+        if self.event_weights and self.events.columns.event is None and default not in self.event_weights:
+            raise ValueError(
+                f"event_weights lacks the default_event {default!r}, so no event would count; add it"
+            )
+        return self
+
+
+class IdentityMap(_Model):
+    """A CSV of `domain,user_id,shared_id` that says which users of the domains are one person."""
+
+    map: str
+
+
+class Evaluation(_Model):
+    """How candidates are measured: see docs/ALGORITHM.md."""
+
+    k: int = Field(10, ge=1, le=1000)
+    cold_user_fraction: float = Field(0.2, gt=0, lt=0.5)
+    horizon: int = Field(1, ge=1)
+    seed: int = 0
+
+
+class Promotion(_Model):
+    """Who makes a version champion: a person (manual), the gate (auto), or nobody (off)."""
+
+    mode: Literal["manual", "auto", "off"] = "manual"
+
+
+class Demo(_Model):
+    """The generated demo world, written under `path` when its files are missing."""
+
+    size: str | int = "small"
+    seed: int = Field(7, ge=0)
+    path: str = "${LANDBRIDGE_HOME:-var}/demo"
+
+    @field_validator("size")
+    @classmethod
+    def _known_size(cls, size: str | int) -> str | int:
+        if size in ("tiny", "small") or (isinstance(size, int) and size >= 10):
+            return size
+        raise ValueError("expected tiny, small or a number of users from 10 on")
+
+
+DomainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class Config(_Model):
+    """The whole of landbridge.yaml."""
+
+    calendar: Calendar
+    identity: Literal["shared", "per_domain"] | IdentityMap = "shared"
+    encoder: Encoder = Encoder()
+    domains: dict[DomainName, Domain] = Field(min_length=1)
+    evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
+    demo: Demo | None = None
+    path: Path = Field(DEFAULT_CONFIG, exclude=True)
+
+    @field_validator("domains")
+    @classmethod
+    def _bridges_exist(cls, domains: dict[str, Domain]) -> dict[str, Domain]:
+        for name, domain in domains.items():
+            for source in domain.bridges_from or []:
+                if source == name or source not in domains:
+                    raise ValueError(f"{name}.bridges_from names {source!r}; expected other domains")
+        return domains
+
+    @cached_property
+    def domain_names(self) -> list[str]:
+        """Domain names, sorted: the keys of the `domain` and `target` partitions."""
+        return sorted(self.domains)
+
+    def sources(self, target: str) -> list[str]:
+        """The domains that knowledge may cross from into `target`, sorted."""
+        declared = self.domains[target].bridges_from
+        return sorted(d for d in self.domains if d != target) if declared is None else sorted(declared)
+
+    def resolve(self, path: str) -> Path:
+        """A path of the file as an absolute path: environment expanded, relative to the file's folder."""
+        expanded = Path(expand_environment(path)).expanduser()
+        return expanded if expanded.is_absolute() else (self.path.parent / expanded).resolve()
+
+
+class Home:
+    """Where all state lives: LANDBRIDGE_HOME, `var/` below the working directory by default."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or Path(os.environ.get("LANDBRIDGE_HOME", "var"))).expanduser().resolve()
+        self.warehouse = self.root / "warehouse.duckdb"
+        self.snapshots = self.root / "snapshots"
+        self.embeddings = self.root / "embeddings"
+        self.factors = self.root / "factors"
+        self.models = self.root / "models"
+        self.recommendations = self.root / "recommendations"
+        self.mlflow = self.root / "mlflow"
+        self.dagster = self.root / "dagster"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's SQLite backend."""
+        return f"sqlite:///{self.mlflow / 'mlflow.db'}"
+
+
+def expand_environment(text: str) -> str:
+    """Replace `${NAME}` and `${NAME:-default}`; a name that is not set and has no default is a KeyError."""
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        found = os.environ.get(name) or default
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    return _ENV.sub(value, text)
+
+
+def as_of_time(day: date) -> int:
+    """Midnight UTC at the start of `day`, in microseconds since epoch."""
+    return int((datetime(day.year, day.month, day.day) - datetime(1970, 1, 1)).total_seconds() * 1_000_000)
+
+
+def _fault_lines(error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        parts = [str(part) for part in fault["loc"]]
+        key = ".".join(p for p in parts if not p.startswith(("literal[", "IdentityMap", "[key]")))
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{key}: unknown key; see docs/CONFIGURATION.md for the keys that exist")
+        elif fault["type"] == "missing":
+            lines.append(f"{key}: missing; this key is required")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            got = fault.get("input")
+            shown = "" if isinstance(got, (dict, list, BaseModel)) else f" (got {got!r})"
+            lines.append(" ".join(f"{key or 'file'}: {message}{shown}".split()))
+    return lines
+
+
+def _unset_variables(value: Any, key: str = "") -> list[str]:
+    """A fault for every path below `value` that names an environment variable which is not set."""
+    if isinstance(value, dict):
+        below = ((f"{key}.{name}" if key else str(name), inner) for name, inner in value.items())
+        return [line for name, inner in below for line in _unset_variables(inner, name)]
+    if isinstance(value, str) and key.endswith((".path", ".map")):
+        try:
+            expand_environment(value)
+        except KeyError as error:
+            name = error.args[0]
+            return [f"{key}: {name} is not set; set it or write ${{{name}:-default}} (got {value!r})"]
+    return []
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is a fault: the first one would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
+        twice = sorted({k for k in keys if keys.count(k) > 1})
+        if twice:
+            fault = f"key {twice[0]!r} is given twice"
+            raise yaml.constructor.ConstructorError(None, None, fault, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def parse_config(document: Any, path: Path) -> Config:
+    """Validate a parsed YAML document; ConfigError lists every fault."""
+    if not isinstance(document, dict):
+        raise ConfigError(path, ["expected a mapping with the keys calendar and domains"])
+    if "path" in document:
+        raise ConfigError(path, ["path: unknown key; see docs/CONFIGURATION.md for the keys that exist"])
+    try:
+        config = Config.model_validate({**document, "path": path})
+    except ValidationError as error:
+        raise ConfigError(path, _fault_lines(error)) from error
+    if unset := _unset_variables(document):
+        raise ConfigError(path, unset)
+    return config
+
+
+def load_config(path: str | Path | None = None) -> Config:
+    """Read the configuration: `path`, else LANDBRIDGE_CONFIG, else the demo world's landbridge.yaml."""
+    chosen = Path(path or os.environ.get("LANDBRIDGE_CONFIG") or DEFAULT_CONFIG).expanduser().resolve()
+    if not chosen.is_file():
+        raise ConfigError(chosen, ["no such file; pass --config or set LANDBRIDGE_CONFIG"])
+    try:
+        document = yaml.load(chosen.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-02-31
+        raise ConfigError(chosen, [f"not valid YAML: {' '.join(str(error).split())}"]) from error
+    return parse_config(document, chosen)
