@@ -1,0 +1,162 @@
+"""Vectors by text hash on disk, so that no text is ever embedded twice by the same encoder.
+
+One folder per encoder key holds append-only Parquet shards. A shard is named by the SHA-256 of its bytes:
+names never collide between writers, no lock is needed, and a torn or altered shard does not match its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ml import columns as c
+
+VECTOR = "vector"
+# A shard under this many rows is small; so many small shards are merged. 65,536 x 384 floats are 100 MB.
+SHARD_ROWS = 65_536
+MAX_SMALL_SHARDS = 32
+
+
+class EmbeddingStore:
+    """Vectors of one encoder. Several processes may read and add at once."""
+
+    def __init__(self, folder: Path, key: str, dimension: int) -> None:
+        self.folder, self.key, self.dimension = Path(folder) / key, key, dimension
+        self._schema = pa.schema([(c.TEXT_HASH, pa.string()), (VECTOR, pa.list_(pa.float32(), dimension))])
+        self._hashes: dict[Path, pa.Array] = {}
+
+    def __len__(self) -> int:
+        """Number of distinct texts."""
+        return pc.count_distinct(self._known()).as_py()
+
+    def missing(self, hashes: Iterable[str | None]) -> list[str]:
+        """The distinct hashes that have no vector yet, in order of appearance; None is skipped."""
+        wanted = pc.unique(pa.array(list(hashes), pa.string()).drop_null())
+        return wanted.filter(pc.invert(pc.is_in(wanted, value_set=self._known()))).to_pylist()
+
+    def add(self, hashes: Sequence[str], vectors: np.ndarray) -> None:
+        """Append `vectors` (n, dimension) as one new shard, visible whole or not at all.
+
+        Raises ValueError for a wrong shape, a hash of None, or a vector that is not finite.
+        """
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if vectors.shape != (len(hashes), self.dimension):
+            raise ValueError(
+                f"{len(hashes)} hashes need vectors ({len(hashes)}, {self.dimension}), got {vectors.shape}"
+            )
+        if any(text_hash is None for text_hash in hashes):
+            raise ValueError("a vector needs a text hash; leave items without text out")
+        if not np.isfinite(vectors).all():
+            raise ValueError(
+                "vectors hold NaN or infinity: check the encoder's precision (fp16 can overflow)"
+            )
+        if len(hashes):
+            self._write(pa.array(list(hashes), pa.string()), vectors)
+            self._compact()
+
+    def matrix(self, hashes: Iterable[str | None]) -> np.ndarray:
+        """(n, dimension) float32, one row per hash; a zero row for None and for a hash without a vector."""
+        hashes = list(hashes)
+        wanted = pa.array(hashes, pa.string())
+        out = np.zeros((len(wanted), self.dimension), dtype=np.float32)
+        open_rows = np.asarray(wanted.is_valid())
+        for path, known in self._refresh().items():
+            # fill_null: a null would otherwise match a null of the value set.
+            rows = pc.index_in(wanted, value_set=known, skip_nulls=True).fill_null(-1).to_numpy()
+            hits = np.flatnonzero((rows >= 0) & open_rows)
+            if not len(hits):
+                continue
+            table = self._read(path)
+            if table is None:  # compacted away or damaged since it was listed: look again
+                return self.matrix(hashes)
+            out[hits] = _vectors(table)[rows[hits]]
+            open_rows[hits] = False
+        return out
+
+    def _known(self) -> pa.Array:
+        return pa.concat_arrays([pa.array([], pa.string()), *self._refresh().values()])
+
+    def _refresh(self) -> dict[Path, pa.Array]:
+        """Shards on disk and their hashes; only shards not seen before are read."""
+        paths = sorted(self.folder.glob("*.parquet"))
+        for path in paths:
+            if path not in self._hashes:
+                table = self._read(path)
+                if table is not None:
+                    self._hashes[path] = table[c.TEXT_HASH].combine_chunks()
+        self._hashes = {path: self._hashes[path] for path in paths if path in self._hashes}
+        return self._hashes
+
+    def _read(self, path: Path) -> pa.Table | None:
+        """A shard, or None where another process merged it away or it is damaged (then it is set aside)."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content).hexdigest() == path.stem:
+            table = pq.read_table(pa.BufferReader(content))
+            if table.schema.equals(self._schema):
+                return table
+            raise ValueError(
+                f"{path} holds {table.schema.field(VECTOR).type}, expected {self.dimension} floats"
+            )
+        with contextlib.suppress(FileNotFoundError):  # another reader was quicker
+            path.replace(path.with_suffix(".damaged"))
+        warnings.warn(
+            f"embedding shard {path.name} is damaged and was set aside as .damaged: its texts count as "
+            "missing and are embedded again by the next run of item_embeddings",
+            stacklevel=4,
+        )
+        return None
+
+    def _write(self, hashes: pa.Array, vectors: np.ndarray) -> Path:
+        values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), self.dimension)
+        sink = pa.BufferOutputStream()
+        table = pa.table([hashes, values], schema=self._schema)
+        # Unit vectors are noise to a compressor: plain pages are as small and several times quicker.
+        pq.write_table(table, sink, compression="none", use_dictionary=False)
+        content = sink.getvalue()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{hashlib.sha256(content).hexdigest()}.parquet"
+        beside = self.folder / f".{os.getpid()}-{uuid.uuid4().hex}.tmp"
+        beside.write_bytes(content)
+        beside.replace(path)
+        return path
+
+    def _compact(self) -> None:
+        """Merge the smallest shards when there are many; a reader finds every text at any moment."""
+        small = sorted(
+            (len(known), path) for path, known in self._refresh().items() if len(known) < SHARD_ROWS
+        )
+        if len(small) <= MAX_SMALL_SHARDS:
+            return
+        group: list[tuple[Path, pa.Table]] = []
+        rows = 0
+        for _, path in small:
+            table = self._read(path) if rows < SHARD_ROWS else None
+            if table is not None:
+                group.append((path, table))
+                rows += len(table)
+        hashes = pa.concat_arrays([table[c.TEXT_HASH].combine_chunks() for _, table in group])
+        # One row per text: two domains that hold the same text may both have embedded it.
+        _, first = np.unique(hashes.to_numpy(zero_copy_only=False), return_index=True)
+        vectors = np.concatenate([_vectors(table) for _, table in group])
+        merged = self._write(hashes.take(pa.array(first)), vectors[first])
+        for path, _ in group:
+            if path != merged:
+                path.unlink(missing_ok=True)
+
+
+def _vectors(table: pa.Table) -> np.ndarray:
+    column = table[VECTOR].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(table), -1)
