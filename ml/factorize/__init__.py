@@ -1,0 +1,1 @@
+"""Factorisations of sparse interaction matrices: truncated SVD and weighted ALS, in torch."""

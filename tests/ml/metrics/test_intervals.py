@@ -1,0 +1,65 @@
+"""The intervals: do they cover the truth as often as they say, and are they the same twice?"""
+
+import numpy as np
+import pytest
+
+from ml.metrics import intervals
+from ml.metrics.intervals import bootstrap_mean, paired_lift, pooled_lift
+
+
+@pytest.mark.parametrize("kind, truth", [("normal", 0.3), ("bernoulli", 0.3)])
+def test_covers_the_true_mean_about_95_times_in_100(kind, truth):
+    random = np.random.default_rng(11)
+    samples = random.normal(truth, 1, (600, 150)) if kind == "normal" else random.random((600, 150)) < truth
+    covered = [found.low <= truth <= found.high for found in (bootstrap_mean(s, draws=500) for s in samples)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
+
+
+def test_width_is_that_of_the_standard_error():
+    values = np.random.default_rng(0).normal(5, 2, 4000)
+    found = bootstrap_mean(values)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(4000), rel=0.06)
+
+
+def test_the_seed_decides_and_chunks_keep_memory_flat(monkeypatch):
+    values = np.random.default_rng(0).random(500)
+    assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
+    assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
+    whole = bootstrap_mean(values, draws=50)
+    monkeypatch.setattr(intervals, "CHUNK_NUMBERS", 1000)
+    assert bootstrap_mean(values, draws=50) == whole
+
+
+def test_users_without_value_are_left_out_and_counted():
+    found = bootstrap_mean(np.array([1.0, np.nan, 1.0]))
+    assert (found.mean, found.low, found.high, found.n, found.left_out) == (1, 1, 1, 2, 1)
+    nobody = bootstrap_mean(np.array([np.nan]))
+    assert np.isnan([nobody.mean, nobody.low, nobody.high]).all()
+    assert (nobody.n, nobody.left_out) == (0, 1)
+    assert not (nobody.above_zero)
+    assert not (nobody.below_zero)
+
+
+def test_pairing_sees_a_difference_that_separate_intervals_do_not():
+    random = np.random.default_rng(0)
+    twin = random.normal(0, 1, 400)
+    bridge = twin + random.normal(0.05, 0.05, 400)
+    a, b = bootstrap_mean(bridge), bootstrap_mean(twin)
+    assert a.low < b.high  # overlapping
+    assert paired_lift(bridge, twin).above_zero
+    assert paired_lift(twin, bridge).below_zero
+    assert not paired_lift(twin, twin).above_zero
+
+
+def test_a_pair_needs_both_values():
+    lift = paired_lift(np.array([3.0, np.nan, 1.0]), np.array([1.0, 1.0, np.nan]))
+    assert (lift.mean, lift.n, lift.left_out) == (2, 1, 2)
+    with pytest.raises(ValueError, match="same users"):
+        paired_lift(np.zeros(2), np.zeros(3))
+
+
+def test_pooling_weighs_users_and_not_targets():
+    pooled = pooled_lift([(np.ones(3), np.zeros(3)), (np.full(1, 5.0), np.zeros(1))])
+    assert (pooled.mean, pooled.n) == (2, 4)
+    assert pooled_lift([]).n == 0

@@ -1,0 +1,79 @@
+"""The report on lists worked by hand, and against means taken the long way."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ml.metrics.report import Report, evaluate
+
+SCHEMA = pa.schema(
+    [
+        ("scenario", pa.string()),
+        ("cohort", pa.string()),
+        ("candidate", pa.string()),
+        ("user_id", pa.string()),
+        ("items", pa.list_(pa.int32())),
+        ("relevant", pa.list_(pa.int32())),
+    ]
+)
+
+
+def lists(*rows):
+    names = SCHEMA.names
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=SCHEMA)
+
+
+HAND = lists(
+    ("cold", "cold", "popularity", "a", [0, 1], [1, 2]),
+    ("cold", "cold", "twin", "a", [0, 1], [1, 2]),
+    ("cold", "cold", "bridge", "a", [1, 2], [1, 2]),
+    ("cold", "cold", "popularity", "b", [0, 1], [3]),
+    ("cold", "cold", "twin", "b", [0, 1], [3]),
+    ("cold", "cold", "bridge", "b", [3], [3]),
+    ("time", "warm", "popularity", "a", [0, 1], []),
+    ("time", "warm", "twin", "a", [0, 1], []),
+    ("time", "warm", "bridge", "a", [0, 1], []),
+)
+
+
+def figure(report, cohort, candidate, metric):
+    return next(r for r in report.rows if (r.cohort, r.candidate, r.metric) == (cohort, candidate, metric))
+
+
+def test_by_hand():
+    report = evaluate(HAND, catalogue_size=4, k=2)
+    assert figure(report, "cold", "twin", "recall").mean == pytest.approx((1 / 2 + 0) / 2)
+    assert figure(report, "cold", "bridge", "recall").mean == pytest.approx((1 + 1) / 2)
+    assert figure(report, "cold", "bridge", "precision").mean == pytest.approx((1 + 1 / 2) / 2)
+    assert figure(report, "cold", "bridge", "ndcg").mean == pytest.approx(1)
+    lift = next(row for row in report.lifts if (row.cohort, row.metric) == ("cold", "recall"))
+    assert (lift.mean, lift.users) == (pytest.approx(0.75), 2)
+
+
+def test_users_without_relevant_items_count_nowhere_and_are_kept():
+    report = evaluate(HAND, catalogue_size=4, k=2)
+    assert figure(report, "warm", "bridge", "recall").users == 0
+    assert np.isnan(figure(report, "warm", "bridge", "recall").mean)
+    assert figure(report, "all", "bridge", "recall").users == 2
+    assert len(report.per_user) == len(HAND)
+
+
+def test_lists_longer_than_k_are_cut_and_the_order_of_rows_is_no_matter():
+    report = evaluate(HAND, catalogue_size=4, k=1)
+    assert figure(report, "cold", "bridge", "recall").mean == pytest.approx((1 / 2 + 1) / 2)
+    shuffled = HAND.take(np.random.default_rng(1).permutation(len(HAND)))
+    assert evaluate(shuffled, 4, k=1).to_json() == report.to_json()
+
+
+def test_json_keeps_every_figure():
+    report = evaluate(HAND, catalogue_size=4, k=2)
+    again = Report.from_json(report.to_json(), report.per_user)
+    assert again.to_json() == report.to_json()
+    assert set(json.loads(report.to_json())) == {"k", "rows", "lifts"}
+
+
+def test_no_lists_make_an_empty_report():
+    report = evaluate(lists(), catalogue_size=4, k=2)
+    assert (report.rows, report.lifts, len(report.per_user)) == ([], [], 0)
