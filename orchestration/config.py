@@ -62,7 +62,7 @@ class Encoder(_Model):
 
     model: str = "embedded"
     revision: str | None = None
-    max_tokens: int = Field(256, ge=8)
+    max_tokens: int = Field(default=256, ge=8)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
 
@@ -79,14 +79,14 @@ class EventColumns(_Model):
 class EventFiles(_Model):
     """A domain's event log: one file, a glob, or a `{date}` template (one file per calendar window).
 
-    Times are numbers since 1970 when `time_unit` is set, text in `time_format` (strptime) when that is set, and
-    ISO 8601 text otherwise; text without a zone is UTC.
+    Times are numbers since 1970 when `time_unit` is set, text in `time_format` (strptime) when that is set,
+    and ISO 8601 text otherwise; text without a zone is UTC.
     """
 
     path: str
     format: Literal["csv", "jsonl", "parquet"]
     columns: EventColumns
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
     time_unit: Literal["s", "ms", "us", "ns"] | None = None
     time_format: str | None = None
     default_event: str = "purchase"
@@ -116,7 +116,7 @@ class ItemFiles(_Model):
     path: str
     format: Literal["csv", "jsonl", "parquet"]
     columns: ItemColumns
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
 
 
 class UserColumns(_Model):
@@ -132,7 +132,7 @@ class UserFiles(_Model):
     path: str
     format: Literal["csv", "jsonl", "parquet"]
     columns: UserColumns
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
 
 
 class Domain(_Model):
@@ -164,9 +164,9 @@ class IdentityMap(_Model):
 class Evaluation(_Model):
     """How candidates are measured: see docs/ALGORITHM.md."""
 
-    k: int = Field(10, ge=1, le=1000)
-    cold_user_fraction: float = Field(0.2, gt=0, lt=0.5)
-    horizon: int = Field(1, ge=1)
+    k: int = Field(default=10, ge=1, le=1000)
+    cold_user_fraction: float = Field(default=0.2, gt=0, lt=0.5)
+    horizon: int = Field(default=1, ge=1)
     seed: int = 0
 
 
@@ -180,7 +180,7 @@ class Demo(_Model):
     """The generated demo world, written under `path` when its files are missing."""
 
     size: str | int = "small"
-    seed: int = Field(7, ge=0)
+    seed: int = Field(default=7, ge=0)
     path: str = "${LANDBRIDGE_HOME:-var}/demo"
 
     @field_validator("size")

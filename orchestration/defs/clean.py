@@ -1,0 +1,62 @@
+"""raw -> staging -> intermediate -> marts: the dbt project as assets, one `dbt build` for a run."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtCliResource, dbt_assets
+
+from orchestration.loading import prepare
+from orchestration.partitions import CONFIG, DOMAIN_WINDOWS
+from orchestration.resources.dbt import dbt_project
+from orchestration.resources.warehouse import Warehouse
+from orchestration.runs import span_of
+
+PROJECT = dbt_project()
+# These hold rows of windows and are rebuilt for the windows of a run; the others are views or rebuilt whole.
+# Each costs Dagster two events a partition (30 ms of CPU with SQLite), so a view is not among them.
+WINDOWED = {"int_event_verdicts", "fct_interactions"}
+
+
+class LayerTranslator(DagsterDbtTranslator):
+    """Keys [schema, name], the layer as group, partitions where a model is windowed."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """[schema, name], or what a source's `meta.dagster.asset_key` says."""
+        named = dbt_resource_props.get("meta", {}).get("dagster", {}).get("asset_key")
+        return dg.AssetKey(named or [dbt_resource_props["schema"], dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The layer: staging, intermediate or marts."""
+        return dbt_resource_props["schema"]
+
+    def get_partitions_def(self, dbt_resource_props: Mapping[str, Any]) -> dg.PartitionsDefinition | None:
+        """Domain x window for the windowed models, none for the rest."""
+        return DOMAIN_WINDOWS if dbt_resource_props["name"] in WINDOWED else None
+
+
+def build_arguments(span: Mapping[str, Any] | None) -> list[str]:
+    """`dbt build` over a span of windows (None: all), without unit tests, which test the code."""
+    variables = [] if span is None else ["--vars", json.dumps({"span": span})]
+    return ["build", "--exclude-resource-type", "unit_test", *variables]
+
+
+@dbt_assets(
+    manifest=PROJECT.manifest_path,
+    project=PROJECT,
+    dagster_dbt_translator=LayerTranslator(
+        DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+    ),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+)
+def clean(context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[Any]:
+    """The models and their data tests, for the windows of the run."""
+    span = None
+    if context.has_partition_key or context.has_partition_key_range:
+        covered = span_of(context)
+        span = {"domains": covered.domains, "start": str(covered.start), "end": str(covered.end)}
+    with warehouse.write() as connection:
+        prepare(connection, CONFIG)  # weights or identity may have changed since the lines were loaded
+    yield from dbt.cli(build_arguments(span), context=context).stream()

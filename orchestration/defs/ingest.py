@@ -1,0 +1,79 @@
+"""Landing files -> raw: every line with its file and number, in the window it belongs to."""
+
+import dagster as dg
+
+from orchestration.loading import Loaded, load_events, load_items
+from orchestration.partitions import CONFIG, DOMAIN_WINDOWS, DOMAINS
+from orchestration.resources.warehouse import Warehouse
+from orchestration.runs import span_of
+from orchestration.sources import SourceError
+
+_LANDING = ["demo_world"] if CONFIG.demo else []
+
+
+def _metadata(loaded: dict[str, Loaded]) -> dict[str, dg.MetadataValue]:
+    records = [
+        dg.TableRecord({"domain": d, "rows": n.rows, "unparsable": n.unparsable, "files": n.files})
+        for d, n in loaded.items()
+    ]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(n.rows for n in loaded.values())),
+        "domains": dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none"),
+    }
+
+
+@dg.asset(
+    key=["raw", "events"],
+    group_name="raw",
+    kinds={"duckdb"},
+    deps=_LANDING,
+    partitions_def=DOMAIN_WINDOWS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+)
+def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """Behaviour logs as read. One row per line of a log, with file and line; bad ones have `error`."""
+    try:
+        with warehouse.write() as connection:
+            loaded = load_events(connection, CONFIG, span_of(context))
+    except SourceError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    return dg.MaterializeResult(metadata=_metadata(loaded))
+
+
+@dg.asset(
+    key=["raw", "items"],
+    group_name="raw",
+    kinds={"duckdb"},
+    deps=_LANDING,
+    partitions_def=DOMAINS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+)
+def raw_items(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """Catalogues as read. One row per line of a catalogue, with file and line; bad ones have `error`."""
+    try:
+        with warehouse.write() as connection:
+            loaded = load_items(connection, CONFIG, sorted(context.partition_keys))
+    except SourceError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    return dg.MaterializeResult(metadata=_metadata(loaded))
+
+
+@dg.asset_check(asset=dg.AssetKey(["raw", "items"]), pool="warehouse")
+def every_domain_has_items(warehouse: Warehouse) -> dg.AssetCheckResult:
+    """A domain without items can recommend nothing, and all its events would be quarantined as orphans."""
+    with warehouse.read() as connection:
+        found = connection.execute("select distinct domain from raw.items where error is null").fetchall()
+    empty = sorted(set(CONFIG.domain_names) - {domain for (domain,) in found})
+    files = {name: str(CONFIG.resolve(CONFIG.domains[name].items.path)) for name in empty}
+    return dg.AssetCheckResult(
+        passed=not empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(
+            f"{CONFIG.path}: domains.{name}.items.path: {file} holds no readable item; expected one or more, "
+            f"every event of {name} is quarantined as orphan_item until then"
+            for name, file in files.items()
+        )
+        or None,
+    )

@@ -1,0 +1,90 @@
+"""The dbt project as Dagster needs it: a manifest that is never stale, and all state below LANDBRIDGE_HOME.
+
+dagster-dbt prepares the manifest only under its development CLI; headless runs and tests need it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from dagster_dbt import DbtCliResource, DbtProject
+from packaging.version import Version
+
+from orchestration.config import Home
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+_PARSED = ("*.yml", "models/**/*", "macros/**/*", "tests/**/*")
+
+
+def project_hash(folder: Path = PROJECT) -> str:
+    """SHA-256 over every file that dbt parses, by name and content."""
+    digest = hashlib.sha256()
+    for path in sorted(p for pattern in _PARSED for p in folder.glob(pattern) if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _dbt_environment() -> dict[str, str]:
+    return {**os.environ, "LANDBRIDGE_WAREHOUSE": str(Home().warehouse), "DBT_PROFILES_DIR": str(PROJECT)}
+
+
+def _parse(target: Path, stamp: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        command = [
+            str(Path(sys.executable).parent / "dbt"),
+            "--quiet",
+            "parse",
+            "--project-dir",
+            str(PROJECT),
+        ]
+        command += ["--target-path", folder, "--log-path", folder]
+        done = subprocess.run(command, env=_dbt_environment(), cwd=PROJECT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"dbt parse of {PROJECT} failed:\n{done.stdout}{done.stderr}")
+        target.mkdir(exist_ok=True)
+        # The manifest last but one, the stamp last: a parse that was killed is done again.
+        for name in ("partial_parse.msgpack", "manifest.json"):
+            (Path(folder) / name).replace(target / name)
+        (Path(folder) / "stamp").write_text(stamp)
+        (Path(folder) / "stamp").replace(target / "stamp")
+
+
+def dbt_project() -> DbtProject:
+    """The project with its manifest, parsed again when any file of it has changed since.
+
+    Raises RuntimeError with dbt's own words where the project does not parse.
+    """
+    target, stamp = Home().root / "dbt", project_hash()
+    known = target / "stamp"
+    if not known.exists() or known.read_text() != stamp:
+        _parse(target, stamp)
+    # dbt runs in the project's folder and reads these: both must be absolute, and nothing is written there.
+    os.environ["LANDBRIDGE_WAREHOUSE"] = str(Home().warehouse)
+    os.environ["DBT_TARGET_PATH"] = str(target)
+    return DbtProject(project_dir=PROJECT, profiles_dir=PROJECT, target_path=target)
+
+
+class InstalledDbt(DbtCliResource):
+    """dagster-dbt runs `dbt --version` before each invocation (2 s); the package says it at once."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+
+def dbt_resource(project: DbtProject) -> DbtCliResource:
+    """The dbt command line on that project."""
+    executable = Path(sys.executable).parent / "dbt"
+    return InstalledDbt(
+        project_dir=project,  # type: ignore[arg-type]  # a validator takes the project
+        dbt_executable=str(executable),
+        global_config_flags=["--no-use-colors"],
+    )
