@@ -81,8 +81,8 @@ def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Rep
     lists = lists.sort_by([(CANDIDATE, "ascending"), *_KEY])
     ranked, relevant = _ranked(lists["items"], k), _relevant(lists["relevant"], catalogue_size)
     per_user = lists.select([SCENARIO, c.COHORT, CANDIDATE, c.USER_ID])
-    for name, metric in METRICS.items():
-        per_user = per_user.append_column(name, pa.array(metric(ranked, relevant)))
+    for name, measure in METRICS.items():
+        per_user = per_user.append_column(name, pa.array(measure(ranked, relevant)))
     rows, lifts = [], []
     for cohort, table in _cohorts(per_user):
         parts = {name: table.filter(pc.equal(table[CANDIDATE], name)) for name in CANDIDATES}

@@ -114,22 +114,33 @@ def _in_blocks(
 def _ranked(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions and scores of the k greatest of each row, ties to the lower position, -1 where -inf.
 
-    torch.topk finds the k-th score quickly but breaks ties as it likes: only its threshold is used, and the
-    candidates that reach it (k of them, more where scores tie) are put in order by two stable sorts.
+    torch.topk breaks ties as it likes. Inside a list two stable sorts put them in order; where the k-th and the next
+    score are equal the list itself is in doubt, and that row is ranked by all that reaches its k-th score.
     """
-    threshold = scores.topk(k, dim=1).values[:, -1:]
-    row, column = ((scores >= threshold) & (scores > -torch.inf)).nonzero(as_tuple=True)
+    found = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    by_position = found.indices[:, :k].sort(dim=1)
     # + 0.0 turns -0.0 into 0.0, which a radix sort would tell apart.
+    value = found.values[:, :k].gather(1, by_position.indices) + 0.0
+    value, order = value.sort(dim=1, descending=True, stable=True)
+    best = by_position.values.gather(1, order).masked_fill(value == -torch.inf, -1)
+    if found.values.shape[1] > k:
+        last, following = found.values[:, k - 1], found.values[:, k]
+        doubtful = ((last == following) & (last > -torch.inf)).nonzero().squeeze(1)
+        if len(doubtful):
+            best[doubtful], value[doubtful] = _ranked_among_ties(scores[doubtful], last[doubtful, None], k)
+    return best, value
+
+
+def _ranked_among_ties(scores: torch.Tensor, threshold: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(r, k) positions and scores of the k greatest of each row, given its k-th greatest score (r, 1)."""
+    row, column = (scores >= threshold).nonzero(as_tuple=True)
     by_score = (scores[row, column] + 0.0).argsort(descending=True, stable=True)
     order = by_score[row[by_score].argsort(stable=True)]
     row, column = row[order], column[order]
     first = torch.searchsorted(row, torch.arange(len(scores), device=row.device))
     rank = torch.arange(len(row), device=row.device) - first[row]
-    row, column, rank = row[rank < k], column[rank < k], rank[rank < k]
-    best = torch.full((len(scores), k), -1, device=row.device)
-    value = torch.full((len(scores), k), -torch.inf, device=row.device)
-    best[row, rank], value[row, rank] = column, scores[row, column]
-    return best, value
+    kept = rank < k
+    return column[kept].view(-1, k), scores[row, column][kept].view(-1, k)
 
 
 def check_request(

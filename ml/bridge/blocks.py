@@ -1,0 +1,235 @@
+"""Blocks: the groups of user features that a ridge bridge reads. Adding a source's block is the transfer.
+
+A block turns histories into features that are a sum over the past items, divided by one number per user: so a
+score can be taken apart again by item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from scipy import sparse
+
+from ml.bridge.contract import Task
+from ml.bridge.histories import Histories
+from ml.factorize.als import WeightedALS
+from ml.factorize.normalise import degree
+from ml.factorize.svd import truncated_svd
+
+# Residuals of a tenth of the last singular value: lists do not change below that, and it is several times
+# faster.
+SVD_TOLERANCE = 0.1
+
+
+class Block(Protocol):
+    """One group of features."""
+
+    kind: ClassVar[str]
+    domain: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments that make this block again."""
+
+    def fit(self, task: Task) -> Self:
+        """Learn the item side (factors, whitening) from the task."""
+
+    def encode(self, past: Histories) -> np.ndarray | sparse.csr_matrix:
+        """(u, width) float32 features."""
+
+    def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """For the one user in `past`: positions (h,) and features (h, width) that sum to `encode`'s row."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `fit` learned."""
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Undo `arrays`."""
+
+
+class _LinearBlock:
+    """features = normalise(decayed history (u, n) @ item map (n, width))."""
+
+    def __init__(self, domain: str, tau: float | None = None, **settings: Any) -> None:
+        self.domain, self.tau = domain, tau
+        self.settings = {"domain": domain, "tau": tau, **settings}
+
+    def encode(self, past: Histories) -> np.ndarray:
+        """(u, width) features, L2-normalised per user."""
+        features = past.decayed(self.domain, self.tau) @ self._map
+        return (features / _norms(features)).astype(np.float32)
+
+    def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """One row per past item, over the user's norm."""
+        row = past.decayed(self.domain, self.tau)
+        features = self._map[row.indices].astype(np.float64) * row.data[:, None]
+        return row.indices, features / _norms(features.sum(axis=0, keepdims=True))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The item map."""
+        return {"map": self._map}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Undo `arrays`."""
+        self._map = arrays["map"]
+        return self
+
+
+class SVDFactors(_LinearBlock):
+    """History projected on the domain's truncated-SVD item factors."""
+
+    kind = "svd_factors"
+
+    def __init__(self, domain: str, rank: int = 64, tau: float | None = None) -> None:
+        super().__init__(domain, tau, rank=rank)
+        self.rank = rank
+
+    def fit(self, task: Task) -> Self:
+        """Factors of the degree-normalised matrix of the domain."""
+        log = task.interactions[self.domain]
+        key = ("svd", self.rank, task.seed)
+        self._map = task.remember(log, key, lambda: item_projection(log.matrix(), self.rank, task))
+        return self
+
+
+class TextProfile(_LinearBlock):
+    """Mean of the history items' text embeddings, centred and whitened per domain (ALGORITHM.md)."""
+
+    kind = "text_profile"
+
+    def __init__(self, domain: str, rank: int = 128, tau: float | None = None, floor: float = 0.05) -> None:
+        super().__init__(domain, tau, rank=rank, floor=floor)
+        self.rank, self.floor = rank, floor
+
+    def fit(self, task: Task) -> Self:
+        """Whiten the catalogue's embeddings; items without text contribute nothing."""
+        vectors = task.catalogues[self.domain].vectors
+        key = ("whitened", self.rank, self.floor)
+        self._map = task.remember(vectors, key, lambda: whitened(vectors, self.rank, self.floor))
+        return self
+
+
+class TargetHistory:
+    """The target items themselves, one column each, recency-decayed; items seen fewer than `least` times are
+    left to the other blocks, which keeps the solve small."""
+
+    kind = "target_history"
+
+    def __init__(self, domain: str, tau: float = 3.0, least: int = 5, most: int = 3000) -> None:
+        self.domain = domain
+        self.settings: dict[str, Any] = {"domain": domain, "tau": tau, "least": least, "most": most}
+
+    def fit(self, task: Task) -> Self:
+        """Choose the columns: the items seen most, at most `most` of them."""
+        log = task.interactions[self.domain]
+        counts = np.bincount(log.items, minlength=log.n_items)
+        chosen = np.argsort(-counts, kind="stable")[: self.settings["most"]]
+        self._columns = np.sort(chosen[counts[chosen] >= self.settings["least"]]).astype(np.int32)
+        return self
+
+    def encode(self, past: Histories) -> sparse.csr_matrix:
+        """(u, width) sparse features."""
+        return past.decayed(self.domain, self.settings["tau"])[:, self._columns]
+
+    def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """One row per past item that has a column."""
+        row = past.decayed(self.domain, self.settings["tau"])
+        place = np.searchsorted(self._columns, row.indices).clip(max=max(len(self._columns) - 1, 0))
+        known = np.isin(row.indices, self._columns)
+        features = np.zeros((known.sum(), len(self._columns)))
+        features[np.arange(known.sum()), place[known]] = row.data[known]
+        return row.indices[known], features
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The columns."""
+        return {"columns": self._columns}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Undo `arrays`."""
+        self._columns = arrays["columns"]
+        return self
+
+
+class ALSUserFactors:
+    """The user's folded-in factor of the domain's weighted factorisation, over all users' RMS norm."""
+
+    kind = "als_factors"
+
+    def __init__(
+        self, domain: str, rank: int = 64, alpha: float = 10.0, regularisation: float = 10.0
+    ) -> None:
+        self.domain = domain
+        self.settings: dict[str, Any] = {
+            "domain": domain,
+            "rank": rank,
+            "alpha": alpha,
+            "regularisation": regularisation,
+        }
+
+    def _als(self, seed: int = 0, device: str = "auto") -> WeightedALS:
+        facts = {key: value for key, value in self.settings.items() if key != "domain"}
+        return WeightedALS(**facts, seed=seed, device=device)
+
+    def fit(self, task: Task) -> Self:
+        """Factorise the domain's users that have a history."""
+        log = task.interactions[self.domain]
+        matrix, als = log.matrix(), self._als(task.seed, task.device)
+        factors = task.remember(log, als, lambda: als.fit(matrix[np.diff(matrix.indptr) > 0]))
+        scale = np.sqrt(np.square(factors.users).sum(axis=1).mean()) if len(factors.users) else 1.0
+        self._items, self._scale = factors.items, np.array([max(float(scale), 1e-12)], np.float32)
+        return self
+
+    def encode(self, past: Histories) -> np.ndarray:
+        """(u, rank) factors."""
+        return self._als().fold_in(self._items, past.weights[self.domain]) / self._scale
+
+    def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
+        """The fold-in is a sum over the history."""
+        positions, vectors = self._als().item_contributions(self._items, past.weights[self.domain])
+        return positions, vectors / self._scale
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Item factors and scale."""
+        return {"items": self._items, "scale": self._scale}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Undo `arrays`."""
+        self._items, self._scale = arrays["items"], arrays["scale"]
+        return self
+
+
+BLOCKS: dict[str, type] = {b.kind: b for b in (SVDFactors, TextProfile, TargetHistory, ALSUserFactors)}
+
+
+def item_projection(matrix: sparse.csr_matrix, rank: int, task: Task) -> np.ndarray:
+    """(n, rank) D_i^-1/2 V of the degree-normalised matrix's truncated SVD: projects histories on it."""
+    normalised = degree(matrix)
+    svd = truncated_svd(normalised.matrix, rank, seed=task.seed, tolerance=SVD_TOLERANCE, device=task.device)
+    return (svd.v * normalised.items[:, None]).astype(np.float32)
+
+
+def whitened(vectors: np.ndarray | None, rank: int, floor: float) -> np.ndarray:
+    """(n, rank) centred and whitened text embeddings of a catalogue; zero rows where there is no text.
+
+    PCA whitening; eigenvalues below `floor` times the largest are raised to it: noise is not blown up.
+    """
+    if vectors is None:
+        raise ValueError("the catalogue has no text embeddings: materialise item_embeddings first")
+    held = np.abs(vectors).sum(axis=1) > 0
+    result = np.zeros((len(vectors), min(rank, vectors.shape[1])), np.float32)
+    if held.sum() < 2:
+        return result
+    centred = vectors[held].astype(np.float64)
+    centred -= centred.mean(axis=0)
+    values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    values, axes = values[::-1][:rank], axes[:, ::-1][:, :rank]
+    rows = centred @ axes / np.sqrt(np.maximum(values, floor * values[0] + 1e-12))
+    result[held] = rows / np.sqrt(result.shape[1])
+    return result
+
+
+def _norms(features: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.where(norms > 0, norms, 1.0)

@@ -1,0 +1,213 @@
+"""The ridge bridge: blocks of user features to target items, or to target factors, in one closed form.
+
+    B = argmin |Y - A B|^2 + sum_b ridge / scale_b^2 * |B_b|^2,   centred
+
+A block's scale is its share in the penalty: 0 drops it, a small scale makes it pay more for what it says.
+Solved by Cholesky on the normal equations, which never hold more than features x features and features x
+outputs numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from ml.bridge.blocks import BLOCKS, Block
+from ml.bridge.contract import Parts, Task, pack_csr, unpack_csr
+from ml.bridge.histories import Histories, histories, past_and_next
+from ml.device import pick_device
+from ml.factorize.als import WeightedALS
+
+# What a stored map keeps of each row of a wide, history-sized map: the measured model is the pruned one.
+KEPT_PER_ROW = 256
+
+
+class RidgeBridge:
+    """Blocks to the target.
+
+    blocks: [(block, scale)]. rows: "profile", each user once, histories to all their target items; or "next",
+    a user's target log cut at each moment, the past to what comes next (weights exp(-place / tau_next)).
+    output: "items", or "factors" with `als`, the settings of the target's weighted factorisation.
+    """
+
+    def __init__(
+        self,
+        blocks: list[tuple[Block, float]],
+        ridge: float,
+        rows: Literal["profile", "next"] = "profile",
+        als: Mapping[str, Any] | None = None,
+        tau_next: float = 5.0,
+        most_rows: int = 400_000,
+        least_next: int = 3,
+    ) -> None:
+        self.blocks, self.ridge, self.rows, self.als = blocks, ridge, rows, als
+        self.tau_next, self.most_rows, self.least_next = tau_next, most_rows, least_next
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """JSON-able settings."""
+        return {
+            "blocks": [{"kind": b.kind, "scale": s, **b.settings} for b, s in self.blocks],
+            "ridge": self.ridge,
+            "rows": self.rows,
+            "als": dict(self.als) if self.als else None,
+            "tau_next": self.tau_next,
+            "most_rows": self.most_rows,
+            "least_next": self.least_next,
+        }
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains its blocks read."""
+        return tuple(dict.fromkeys(b.domain for b, _ in self.blocks))
+
+    def fit(self, task: Task) -> Self:
+        """Fit the blocks, then the map."""
+        for block, _ in self.blocks:
+            block.fit(task)
+        self.device = task.device
+        past, targets = self._examples(task)
+        self._out = None
+        if self.als is not None:
+            targets, self._out = self._target_factors(task, targets)
+        self._solve([b.encode(past) for b, _ in self.blocks], targets)
+        return self
+
+    def _examples(self, task: Task) -> tuple[Histories, sparse.csr_matrix]:
+        log = task.interactions[task.target]
+        self._item_counts = np.bincount(log.items, minlength=log.n_items)
+        if self.rows == "next":
+            _, past, targets = past_and_next(log, self.tau_next, self.most_rows)
+            return Histories({task.target: past.weights[""]}, {task.target: past.recency[""]}), targets
+        read = {d: task.interactions[d] for d in self.domains}
+        known = np.sum([read[d].counts() for d in self.domains], axis=0) > 0
+        users = np.flatnonzero((log.counts() > 0) & known)
+        return histories(read, users), log.matrix(np.ones(len(log)))[users]
+
+    def _target_factors(self, task: Task, targets: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+        factors = WeightedALS(**(self.als or {}), seed=task.seed, device=task.device).fit(targets)
+        return factors.users, factors.items
+
+    def _solve(
+        self, features: list[np.ndarray | sparse.csr_matrix], targets: np.ndarray | sparse.csr_matrix
+    ) -> None:
+        scales = [scale for _, scale in self.blocks]
+        rows = targets.shape[0]
+        if any(sparse.issparse(f) for f in features):
+            A = sparse.hstack(
+                [sparse.csr_matrix(f) * s for f, s in zip(features, scales, strict=True)], format="csr"
+            )
+            gram = np.asarray((A.T @ A).todense(), np.float64)
+        else:
+            A = np.hstack([f * s for f, s in zip(features, scales, strict=True)])
+            gram = A.T.astype(np.float64) @ A
+        # Without a row (a source that opened after the cut) the map is zero, and the scorer says nothing.
+        mean_a, mean_y = (
+            np.asarray(m.sum(axis=0, dtype=np.float64)).ravel() / max(rows, 1) for m in (A, targets)
+        )
+        gram -= rows * np.outer(mean_a, mean_a)
+        gram[np.diag_indices_from(gram)] += self.ridge
+        columns = self._learnable(targets)
+        cross = A.T @ targets[:, columns]
+        cross = cross.toarray() if sparse.issparse(cross) else np.asarray(cross)
+        cross = cross.astype(np.float32) - (rows * np.outer(mean_a, mean_y[columns])).astype(np.float32)
+        B = np.zeros((len(gram), targets.shape[1]), np.float32)
+        B[:, columns] = _cholesky_solve(gram, cross, pick_device(self.device))
+        scaling = np.repeat(scales, [f.shape[1] for f in features])
+        B *= scaling[:, None].astype(np.float32)
+        self._constant = (mean_y - (mean_a / np.maximum(scaling, 1e-12)) @ B).astype(np.float32)
+        self._widths = [f.shape[1] for f in features]
+        self._maps = [self._store(block) for block in np.split(B, np.cumsum(self._widths)[:-1])]
+
+    def _learnable(self, targets: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+        """The outputs worth a solve: in "next" rows an item of fewer than `least_next` users keeps a mean."""
+        if self.rows == "profile" or self._out is not None:
+            return np.arange(targets.shape[1])
+        return np.flatnonzero(self._item_counts >= self.least_next)
+
+    def _store(self, block: np.ndarray) -> np.ndarray | sparse.csr_matrix:
+        """A map as wide as a catalogue on both sides is kept sparse: its largest entries, row by row."""
+        if self._out is not None or block.shape[0] <= 1024 or block.shape[1] <= 2 * KEPT_PER_ROW:
+            return block
+        columns = np.argpartition(-np.abs(block), KEPT_PER_ROW, axis=1)[:, :KEPT_PER_ROW]
+        columns.sort(axis=1)
+        pointers = np.arange(len(block) + 1) * KEPT_PER_ROW
+        data = np.take_along_axis(block, columns, axis=1).ravel()
+        return sparse.csr_matrix((data, columns.ravel(), pointers), shape=block.shape)
+
+    def score(self, past: Histories) -> torch.Tensor:
+        """(u, n) predicted target weights."""
+        device = pick_device(self.device)
+        total = torch.from_numpy(self._constant).to(device).repeat(len(past), 1)
+        for (block, _), B in zip(self.blocks, self._maps, strict=True):
+            features = block.encode(past)
+            if sparse.issparse(B) or sparse.issparse(features):
+                product = features @ B
+                dense = product.toarray() if sparse.issparse(product) else np.asarray(product)
+                total += torch.from_numpy(dense.astype(np.float32)).to(device)
+            else:
+                total += torch.from_numpy(features).to(device) @ torch.from_numpy(B).to(device)
+        return total if self._out is None else total @ torch.from_numpy(self._out).to(device).T
+
+    def parts(self, past: Histories, items: np.ndarray) -> Parts:
+        """Each block's features are a sum over the history; so is the score."""
+        constant = self._through(self._constant[None].astype(np.float64), items)[0]
+        found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for (block, _), B in zip(self.blocks, self._maps, strict=True):
+            positions, features = block.items(past)
+            product = B.T.dot(features.T).T if sparse.issparse(B) else features @ B.astype(np.float64)
+            values = self._through(product, items)
+            if block.domain in found:
+                before, earlier = found[block.domain]
+                positions, values = np.concatenate([before, positions]), np.concatenate([earlier, values])
+            found[block.domain] = (positions, values)
+        return Parts(constant, found)
+
+    def _through(self, outputs: np.ndarray, items: np.ndarray) -> np.ndarray:
+        return outputs[:, items] if self._out is None else outputs @ self._out[items].T.astype(np.float64)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Maps, constant and what the blocks learned."""
+        arrays = {"constant": self._constant}
+        if self._out is not None:
+            arrays["out"] = self._out
+        for i, ((block, _), B) in enumerate(zip(self.blocks, self._maps, strict=True)):
+            arrays.update(pack_csr(f"map{i}", B) if sparse.issparse(B) else {f"map{i}": B})
+            arrays.update({f"block{i}.{name}": array for name, array in block.arrays().items()})
+        return {"device": self.device}, arrays
+
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """Undo `state`."""
+        self.device, self._constant, self._out = facts["device"], arrays["constant"], arrays.get("out")
+        self._maps = []
+        for i, (block, _) in enumerate(self.blocks):
+            held = f"map{i}" in arrays
+            self._maps.append(arrays[f"map{i}"] if held else unpack_csr(f"map{i}", arrays))
+            prefix = f"block{i}."
+            block.restore({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+        return self
+
+
+def ridge_from_settings(settings: Mapping[str, Any]) -> RidgeBridge:
+    """A bridge from what `RidgeBridge.settings` said."""
+    blocks = []
+    for entry in settings["blocks"]:
+        facts = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
+        blocks.append((BLOCKS[entry["kind"]](**facts), entry["scale"]))
+    return RidgeBridge(blocks, **{key: value for key, value in settings.items() if key != "blocks"})
+
+
+def _cholesky_solve(gram: np.ndarray, cross: np.ndarray, device: torch.device) -> np.ndarray:
+    """Solve gram @ B = cross; float64 where small, float32 where a wide map would not fit twice."""
+    precise = torch.float64 if gram.shape[0] <= 2048 else torch.float32
+    L = torch.linalg.cholesky(torch.from_numpy(gram).to(device, precise))
+    solved = np.empty(cross.shape, np.float32)
+    for first in range(0, cross.shape[1], 4096):
+        columns = slice(first, first + 4096)
+        rhs = torch.from_numpy(np.ascontiguousarray(cross[:, columns])).to(device, precise)
+        solved[:, columns] = torch.cholesky_solve(rhs, L).float().cpu().numpy()
+    return solved
