@@ -282,8 +282,8 @@ def _fault_lines(error: ValidationError) -> list[str]:
             message = fault["msg"].removeprefix("Value error, ")
             got = fault.get("input")
             shown = "" if isinstance(got, (dict, list, BaseModel)) else f" (got {got!r})"
-            lines.append(" ".join(f"{key or 'file'}: {message}{shown}".split()))
-    return lines
+            lines.append(f"{key or 'file'}: {message}{shown}")
+    return [" ".join(line.split()) for line in lines]  # a key or a value may hold line breaks
 
 
 def _unset_variables(value: Any, key: str = "") -> list[str]:

@@ -158,7 +158,12 @@ class ALSUserFactors:
     kind = "als_factors"
 
     def __init__(
-        self, domain: str, rank: int = 64, alpha: float = 10.0, regularisation: float = 10.0
+        self,
+        domain: str,
+        rank: int = 64,
+        alpha: float = 10.0,
+        regularisation: float = 10.0,
+        iterations: int = 10,
     ) -> None:
         self.domain = domain
         self.settings: dict[str, Any] = {
@@ -166,6 +171,7 @@ class ALSUserFactors:
             "rank": rank,
             "alpha": alpha,
             "regularisation": regularisation,
+            "iterations": iterations,
         }
 
     def _als(self, seed: int = 0, device: str = "auto") -> WeightedALS:

@@ -1,7 +1,8 @@
 """The scorers that selection may choose from, as settings; the order is the order of preference on ties.
 
-Warm and sparse users gain little from sources (docs/ALGORITHM.md), so their grid is the shorter. Grids are few and wide on purpose: docs/ALGORITHM.md shows a union factorisation below popularity with too little
-regularisation and first among its peers with enough.
+Warm and sparse users gain little from sources (docs/ALGORITHM.md), so their grid is the shorter. Grids are
+few and wide on purpose: a union factorisation is below popularity with too little regularisation and first
+among its peers with enough.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def source_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     cold = scenario == "cold"
     factors = ((64, 10.0, 0.3), (32, 10.0, 0.3), (64, 10.0, 0.0), (64, 40.0, 0.3))
     for rank, alpha, scale in factors if cold else factors[1:2]:
-        als = {"rank": rank, "alpha": alpha, "regularisation": 10.0}
+        als: dict[str, Any] = {"rank": rank, "alpha": alpha, "regularisation": 10.0, "iterations": 10}
         blocks: list = [(ALSUserFactors(d, **als), 1.0) for d in task.sources]
         blocks += [(TextProfile(d), scale) for d in texts if scale]
         if scale and not texts:
@@ -60,7 +61,9 @@ def source_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
         found[f"factor_bridge:f{rank}-a{alpha:g}-t{scale:g}"] = RidgeBridge(blocks, ridge=1.0, als=als)
     items = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.0))
     for ridge, scale in items if cold else items[1:2]:
-        blocks = [(SVDFactors(d), 1.0) for d in task.sources] + [(TextProfile(d), scale) for d in texts if scale]
+        blocks = [(SVDFactors(d), 1.0) for d in task.sources] + [
+            (TextProfile(d), scale) for d in texts if scale
+        ]
         found[f"item_bridge:r{ridge:g}-t{scale:g}"] = RidgeBridge(blocks, ridge=ridge)
     return found
 
@@ -72,12 +75,14 @@ def next_candidates(task: Task) -> dict[str, Scorer]:
         blocks: list = [(TargetHistory(task.target, tau), 1.0)]
         if _has_text(task, task.target):
             blocks.append((TextProfile(task.target, tau=tau), 1.0))
-        found[f"next_items:tau{tau:g}-r{ridge:g}"] = RidgeBridge(blocks, ridge=ridge, rows="next", tau_next=tau)
+        found[f"next_items:tau{tau:g}-r{ridge:g}"] = RidgeBridge(
+            blocks, ridge=ridge, rows="next", tau_next=tau
+        )
     return found
 
 
 def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
-    """Everything that may be tried in a scenario with the task's domains; without sources, the twin's choices."""
+    """What may be tried in a scenario with the task's domains; without sources, the twin's choices."""
     found: dict[str, Scorer] = {"popularity": Popularity()}
     if scenario == "time":
         found |= next_candidates(task)

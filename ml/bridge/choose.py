@@ -1,4 +1,4 @@
-"""Choosing, per cohort, what serves a user: the bridge only where validation users show that it beats the twin."""
+"""Choosing, per cohort, what serves a user: the bridge only where it beats the twin on validation users."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Choice:
 
 
 def choose(split: Split, k: int, say: Callable[[str], None]) -> dict[str, Choice]:
-    """Fit every candidate on the split's task and choose a bridge and a twin for each cohort with enough users."""
+    """Fit all candidates on the split's task; choose a bridge and a twin for each cohort of enough users."""
     past = histories(split.task.interactions, split.users)
     cohorts = user_cohort(past.counts(split.task.target))
     asked = {c: _sample(np.flatnonzero(cohorts == c), split) for c in sorted(set(cohorts))}
@@ -77,7 +77,7 @@ def _score_all(
     twin_task = split.task.twin()
     twin = {n: _scored(s.fit(twin_task), split, rows, say, n) for n, s in _named(split, twin=True).items()}
     bridge = {}
-    for name, scorer in _named(split, twin=False).items():
+    for name, scorer in _named(split, twin=False).items() if split.task.sources else ():
         bridge[name] = _scored(scorer.fit(split.task), split, rows, say, name)
     return bridge, twin
 
@@ -96,7 +96,9 @@ def target_only(name: str) -> str:
     return name if name == "popularity" else f"{name}@target"
 
 
-def _scored(scorer: Scorer, split: Split, rows: np.ndarray, say: Callable[[str], None], name: str) -> torch.Tensor:
+def _scored(
+    scorer: Scorer, split: Split, rows: np.ndarray, say: Callable[[str], None], name: str
+) -> torch.Tensor:
     say(f"{split.task.target}: trying {name} ({split.scenario})")
     past = histories({d: split.task.interactions[d] for d in split.task.domains}, split.users[rows])
     return standardise(scorer.score(past)).half()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from ml.bridge.blend import Blend
 from ml.bridge.candidates import make
 from ml.bridge.contract import Parts, Scorer
 from ml.bridge.histories import Histories, histories
-from ml.data import Interactions
+from ml.bridge.protocol import scaled
+from ml.data import Interactions, Snapshot
 from ml.metrics.cohorts import COLD, USER_COHORTS, user_cohort
 from ml.retrieval.exact import top_k_scores
 
 # Rows of dense scores held at once.
 CHUNK_SCORES = 8_000_000
+FORMAT = 1  # of the folder; raise it when an older folder can no longer be read
 UNKNOWN = "unknown user: the most popular items"
 NO_HISTORY = "no history in the domains this model reads: the most popular items"
 
@@ -59,10 +61,24 @@ class Recommender:
     blends: Mapping[str, Blend]
     settings: Mapping[str, Any]
 
+    def at(self, snapshot: Snapshot) -> Recommender:
+        """The same model with a newer snapshot's histories: new users and events count without a retrain.
+
+        Events on items that the model was not fitted with wait for the next one.
+        """
+        logs = {}
+        for domain, ids in self.item_ids.items():
+            log, names = snapshot.interactions[domain], snapshot.catalogues[domain].item_ids
+            place = np.searchsorted(ids, names).clip(max=max(len(ids) - 1, 0))
+            known = ids[place] == names if len(ids) else np.zeros(len(names), dtype=bool)
+            kept = log.select(known[log.items])
+            logs[domain] = replace(kept, items=place[kept.items].astype(np.int32), n_items=len(ids))
+        return replace(self, user_ids=snapshot.users, logs=scaled(logs))
+
     def recommend(
         self, user_ids: Sequence[str], k: int = 10, exclude_seen: bool = True, explain: bool = False
     ) -> pa.Table:
-        """user_id, item_id, score, rank (1 is best), reason: k rows a user, fewer where the catalogue ends.
+        """user_id, item_id, score, rank (1 is best), reason: k rows a user, fewer if the catalogue ends.
 
         A user of whom nothing is known gets the most popular items and a reason that says so. With `explain`
         the reason names the past items that carry each recommendation. Users keep the order they are asked
@@ -217,7 +233,7 @@ class Recommender:
             )
         save_file(arrays, folder / "weights.safetensors")
         document = {
-            "format": 1,
+            "format": FORMAT,
             "target": self.target,
             "domains": list(self.logs),
             "members": members,
@@ -238,6 +254,10 @@ def load(folder: Path) -> Recommender:
     if not document_path.is_file():
         raise FileNotFoundError(f"{folder} holds no Landbridge model: expected model.json in it")
     document = json.loads(document_path.read_text())
+    if document["format"] != FORMAT:
+        raise ValueError(
+            f"{folder} has format {document['format']}, this version reads {FORMAT}: train it again"
+        )
     _check_whole(Path(folder), document["domains"])
     arrays = load_file(Path(folder) / "weights.safetensors")
     user_ids = np.array(pq.read_table(folder / "users.parquet")[c.USER_ID].to_pylist(), dtype=str)

@@ -89,7 +89,10 @@ class RidgeBridge:
         return histories(read, users), log.matrix(np.ones(len(log)))[users]
 
     def _target_factors(self, task: Task, targets: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-        factors = WeightedALS(**(self.als or {}), seed=task.seed, device=task.device).fit(targets)
+        als = WeightedALS(**(self.als or {}), seed=task.seed, device=task.device)
+        # The rows are the users that the read domains know: with the log and the settings that names the fit.
+        key = ("targets", als, self.domains)
+        factors = task.remember(task.interactions[task.target], key, lambda: als.fit(targets))
         return factors.users, factors.items
 
     def _solve(

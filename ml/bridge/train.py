@@ -1,7 +1,7 @@
-"""From a snapshot to a bridge, its twin and popularity: chosen on validation users, measured on test users, refit.
+"""From a snapshot to a bridge, its twin and popularity: chosen on validation users, measured on test users.
 
-The measured models have not seen the test users' target history; the returned models are fitted again, with the
-chosen settings, on everything before as-of (DESIGN.md, "Evaluation and the served model").
+The measured models have not seen the test users' target history; the returned models are fitted again, with
+the chosen settings, on everything before as-of (DESIGN.md, "Evaluation and the served model").
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from ml.bridge.histories import histories
 from ml.bridge.protocol import Protocol, Split
 from ml.bridge.recommender import Member, Recommender, load
 from ml.data import Snapshot
-from ml.metrics.cohorts import USER_COHORTS
+from ml.metrics.cohorts import SPARSE, USER_COHORTS, WARM
 
 CANDIDATES = ("bridge", "twin", "popularity")
+SCENARIOS = ("cold", "time")
 SCENARIO_OF = {"cold": "cold", "sparse": "time", "warm": "time"}
 
 
@@ -44,8 +45,8 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """candidates: name -> Recommender fitted on everything before as-of. lists: what the measured models gave to
-    test users (LISTS_SCHEMA). selection: what was chosen and why, JSON-able."""
+    """candidates: name -> Recommender fitted on everything before as-of. lists: what the measured models gave
+    to test users (LISTS_SCHEMA). selection: what was chosen and why, JSON-able."""
 
     candidates: Mapping[str, Recommender]
     lists: pa.Table
@@ -90,32 +91,45 @@ def train(
     settings: TrainSettings,
     on_progress: Callable[[str], None] | None = None,
 ) -> Training:
-    """Choose, measure and refit the bridge into `target`; `snapshot` carries embeddings where there is text."""
+    """Choose, measure and refit the bridge into `target`; `snapshot` carries embeddings of what has text."""
     say = on_progress or (lambda line: None)
     useful = tuple(d for d in sorted(sources) if len(snapshot.interactions[d]))
     protocol = Protocol(
-        snapshot, target, useful, settings.cold_user_fraction, settings.horizon, settings.seed, settings.device
+        snapshot,
+        target,
+        useful,
+        settings.cold_user_fraction,
+        settings.horizon,
+        settings.seed,
+        settings.device,
     )
     chosen: dict[str, Choice] = {}
-    for scenario in ("cold", "time"):
+    for scenario in SCENARIOS:
         found = choose(getattr(protocol, scenario)("choose"), settings.k, say)
         chosen |= {cohort: choice for cohort, choice in found.items() if SCENARIO_OF[cohort] == scenario}
     lists = []
-    for scenario in ("cold", "time"):
+    for scenario in SCENARIOS:
         say(f"{target}: measuring ({scenario})")
         lists += _measure(getattr(protocol, scenario)("measure"), chosen, settings.k)
     say(f"{target}: fitting what is served")
     selection = _selection(snapshot, target, useful, settings, chosen)
     served = protocol.served()
-    candidates = {name: _recommender(name, served, snapshot, chosen, selection) for name in CANDIDATES}
+    fitted = _fit([b for name in CANDIDATES for b in _blends(name, chosen).values()], SCENARIOS, served)
+    candidates = {
+        name: _recommender(name, served, snapshot, _blends(name, chosen), fitted, selection)
+        for name in CANDIDATES
+    }
     return Training(candidates, pa.concat_tables(lists), selection)
 
 
 def _blends(candidate: str, chosen: Mapping[str, Choice]) -> dict[str, Blend]:
-    """cohort -> blend. A cohort without evidence falls down the ladder: sparse to what warm has, then popularity."""
+    """cohort -> blend. Without evidence sparse users get what warm ones get, and others popularity."""
     if candidate == "popularity":
         return dict.fromkeys(USER_COHORTS, POPULARITY)
-    return {cohort: getattr(choice, candidate) for cohort, choice in chosen.items()}
+    found = {cohort: getattr(choice, candidate) for cohort, choice in chosen.items()}
+    if WARM in found:
+        found.setdefault(SPARSE, found[WARM])
+    return found
 
 
 def _fit(blends: Iterable[Blend], scenarios: Iterable[str], task: Task) -> dict[str, Scorer]:
@@ -137,7 +151,14 @@ def _measure(split: Split, chosen: Mapping[str, Choice], k: int) -> list[pa.Tabl
     tables = []
     for name in CANDIDATES:
         measured = Recommender(
-            split.task.target, np.array([]), _item_ids(split.task), {}, split.task.interactions, members, blends[name], {}
+            split.task.target,
+            np.array([]),
+            _item_ids(split.task),
+            {},
+            split.task.interactions,
+            members,
+            blends[name],
+            {},
         )
         tables.append(_lists(name, measured, split, k))
     return tables
@@ -148,7 +169,7 @@ def _lists(name: str, measured: Recommender, split: Split, k: int) -> pa.Table:
     ranked, _ = measured.rank(past, k)
     cohorts, _ = measured.cohorts(past)
     truth = split.truth.matrix()[split.users]
-    # An item that was in the history and comes again is not news: full lists leave seen items out, so does the truth.
+    # An item of the history that comes again is not news: lists leave seen items out, so does the truth.
     new = truth - truth.multiply(past.weights[split.task.target] > 0)
     new.eliminate_zeros()
     user_ids = split.user_ids[split.users]
@@ -160,19 +181,26 @@ def _lists(name: str, measured: Recommender, split: Split, k: int) -> pa.Table:
             "candidate": [name] * count,
             c.USER_ID: user_ids,
             "items": [row[row >= 0] for row in ranked.astype(np.int32)],
-            "relevant": [np.sort(new.indices[a:b]) for a, b in zip(new.indptr[:-1], new.indptr[1:], strict=True)],
+            "relevant": [
+                np.sort(new.indices[a:b]) for a, b in zip(new.indptr[:-1], new.indptr[1:], strict=True)
+            ],
         },
         schema=LISTS_SCHEMA,
     )
 
 
 def _recommender(
-    candidate: str, task: Task, snapshot: Snapshot, chosen: Mapping[str, Choice], selection: Mapping[str, Any]
+    candidate: str,
+    task: Task,
+    snapshot: Snapshot,
+    blends: Mapping[str, Blend],
+    fitted: Mapping[str, Scorer],
+    selection: Mapping[str, Any],
 ) -> Recommender:
-    blends = _blends(candidate, chosen)
-    fitted = _fit(blends.values(), ("cold", "time"), task)
-    members = {name: Member(kind_of(name), scorer) for name, scorer in fitted.items()}
-    read = {d for scorer in fitted.values() for d in scorer.domains} | {task.target}
+    """A candidate with the scorers its blends name and the histories they read, no more."""
+    wanted = {"popularity", *(name for blend in blends.values() for name in blend.weights)}
+    members = {name: Member(kind_of(name), fitted[name]) for name in sorted(wanted)}
+    read = {d for member in members.values() for d in member.scorer.domains} | {task.target}
     logs = {d: task.interactions[d] for d in task.domains if d in read}
     return Recommender(
         task.target,
@@ -191,7 +219,11 @@ def _item_ids(task: Task) -> dict[str, np.ndarray]:
 
 
 def _selection(
-    snapshot: Snapshot, target: str, sources: tuple[str, ...], settings: TrainSettings, chosen: Mapping[str, Choice]
+    snapshot: Snapshot,
+    target: str,
+    sources: tuple[str, ...],
+    settings: TrainSettings,
+    chosen: Mapping[str, Choice],
 ) -> dict[str, Any]:
     cohorts = {
         cohort: {

@@ -62,8 +62,15 @@ class _Union:
 class UnionALS(_Union):
     """Weighted matrix factorisation of the union."""
 
-    def __init__(self, rank: int = 32, alpha: float = 10.0, regularisation: float = 100.0) -> None:
-        self.settings: dict[str, Any] = {"rank": rank, "alpha": alpha, "regularisation": regularisation}
+    def __init__(
+        self, rank: int = 32, alpha: float = 10.0, regularisation: float = 100.0, iterations: int = 10
+    ) -> None:
+        self.settings: dict[str, Any] = {
+            "rank": rank,
+            "alpha": alpha,
+            "regularisation": regularisation,
+            "iterations": iterations,
+        }
 
     def _als(self, seed: int = 0) -> WeightedALS:
         return WeightedALS(**self.settings, seed=seed, device=self.device)

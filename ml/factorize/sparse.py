@@ -21,7 +21,7 @@ def check_matrix(matrix: sparse.spmatrix, what: str = "matrix") -> sparse.csr_ma
     """
     csr = sparse.csr_matrix(matrix)
     if not csr.has_canonical_format:
-        csr = csr.copy() if csr is matrix else csr
+        csr = csr.copy()  # csr_matrix() shares its argument's arrays, and sum_duplicates sorts in place
         csr.sum_duplicates()
     bad = np.count_nonzero(~np.isfinite(csr.data))
     if bad:

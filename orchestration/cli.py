@@ -1,0 +1,160 @@
+"""The `landbridge` command; what a subcommand does is in `orchestration.commands`, imported when called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestration.commands.review import review
+from orchestration.config import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """A group whose commands print the faults of a configuration line by line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for fault in error.faults:
+                click.echo(f"{error.path}: {fault}", err=True)
+            ctx.exit(1)
+
+
+def _place(command: F) -> F:
+    """The options that say which configuration and which state."""
+    command = click.option(
+        "--home",
+        type=click.Path(file_okay=False),
+        help="The folder that holds all state. Default: LANDBRIDGE_HOME, else var/ in the working directory.",
+    )(command)
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(dir_okay=False),
+        help="The configuration file. Default: LANDBRIDGE_CONFIG, else the demo world's landbridge.yaml.",
+    )(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="landbridge")
+def main() -> None:
+    """Carry what a recommender has learned in one domain to the domains that lack it.
+
+    Start with `landbridge run` (the whole path on a generated demo world), then `landbridge ui`.
+    """
+    from dotenv import load_dotenv
+
+    load_dotenv(Path(".env"))
+
+
+@main.command()
+@_place
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Train on everything before this day (an end of a calendar window). Default: the newest.",
+)
+def run(config_path: str | None, home: str | None, as_of: Any) -> None:
+    """Raw files to recommendations for every target, then the table of results.
+
+    No server is needed. Running it again gives the same rows and embeds only texts that are new.
+    Exit status 1 where a stage fails; the message names the stage, its partition and what to do next.
+    """
+    from orchestration.commands.run import run_everything
+    from orchestration.environment import prepare
+
+    config, place = prepare(config_path, home)
+    run_everything(config, place, as_of.date() if as_of else None)
+
+
+@main.command()
+@_place
+@click.option("--dagster-port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option("--mlflow-port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(config_path: str | None, home: str | None, dagster_port: int, mlflow_port: int) -> None:
+    """Dagster (assets, backfills, schedules) and MLflow (models, reviews) on 127.0.0.1; Ctrl-C ends both."""
+    from orchestration.commands.ui import serve
+    from orchestration.environment import prepare
+
+    _, place = prepare(config_path, home)
+    serve(place, dagster_port, mlflow_port)
+
+
+@main.command()
+@_place
+@click.option("--target", required=True, help="The domain whose items are recommended.")
+@click.option(
+    "--users",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="One user id a line, or a CSV or Parquet file with a column user_id.",
+)
+@click.option("-k", type=click.IntRange(1, 1000), default=10, show_default=True, help="Items for each user.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The Parquet file to write: user_id, item_id, score, rank, reason.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Say for each item which of the user's past items speak for it."
+)
+def recommend(
+    config_path: str | None, home: str | None, target: str, users: Path, k: int, out: Path, explain: bool
+) -> None:
+    """Recommend a target's items to a list of users, with the champion of that target.
+
+    Users that the champion does not know get the most popular items, and a reason that says so.
+    """
+    from orchestration.commands.recommend import recommend_to_file
+    from orchestration.environment import prepare
+
+    config, place = prepare(config_path, home)
+    click.echo(recommend_to_file(config, place, target, users, k, out, explain))
+
+
+@main.command()
+@_place
+def doctor(config_path: str | None, home: str | None) -> None:
+    """Check versions, device, encoder, configuration, disk and ports; exit status 1 where one stops a run."""
+    from rich.console import Console
+
+    from orchestration.commands.doctor import examine, findings_table
+    from orchestration.config import Home
+
+    findings = examine(config_path, Home(Path(home) if home else None))
+    Console(soft_wrap=False).print(findings_table(findings))
+    if any(finding.level == "fail" for finding in findings):
+        raise SystemExit(1)
+
+
+@main.group()
+def config() -> None:
+    """The configuration file."""
+
+
+@config.command("check")
+@click.argument("path", required=False, type=click.Path(dir_okay=False))
+@click.option("--config", "config_path", type=click.Path(dir_okay=False), help="The same as PATH.")
+def config_check(path: str | None, config_path: str | None) -> None:
+    """Check PATH (default: LANDBRIDGE_CONFIG, else landbridge.yaml) and its files; one line per fault."""
+    from orchestration.config import load_config
+    from orchestration.environment import require_sources
+
+    settings = load_config(path or config_path)
+    require_sources(settings)
+    click.echo(
+        f"{settings.path}: in order ({len(settings.domains)} domains: {', '.join(settings.domain_names)})"
+    )
+
+
+main.add_command(review)
+
+if __name__ == "__main__":
+    main()

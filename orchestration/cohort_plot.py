@@ -1,0 +1,47 @@
+"""Recall by cohort as a picture: the same PNG goes to Dagster's metadata and to MLflow's run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestration.review_card import CANDIDATES, COHORTS
+
+if TYPE_CHECKING:
+    from ml.metrics.report import CohortRow
+
+# Okabe and Ito's colours, and a marker each, so that the candidates are told apart without colour.
+_LOOK = {"popularity": ("#999999", "s"), "twin": ("#e69f00", "^"), "bridge": ("#0072b2", "o")}
+
+
+def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> bytes:
+    """PNG of one metric's mean and 95 % interval, cohorts along x, a mark for each candidate."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric and r.mean == r.mean}
+    cohorts = [name for name in COHORTS if any(cohort == name for cohort, _ in cells)]
+    for shift, candidate in enumerate(CANDIDATES):
+        shown = [(x, cells[name, candidate]) for x, name in enumerate(cohorts) if (name, candidate) in cells]
+        colour, marker = _LOOK[candidate]
+        axes.errorbar(
+            [x + (shift - 1) * 0.16 for x, _ in shown],
+            [row.mean for _, row in shown],
+            yerr=[[r.mean - r.low for _, r in shown], [r.high - r.mean for _, r in shown]],
+            fmt=marker,
+            color=colour,
+            capsize=4,
+            label=candidate,
+        )
+    users = {name: next(r.users for (cohort, _), r in cells.items() if cohort == name) for name in cohorts}
+    axes.set_xticks(range(len(cohorts)), [f"{name}\n{users[name]:,} users" for name in cohorts])
+    axes.set_ylabel(f"{metric}@{k}")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    buffer = io.BytesIO()
+    # No creation date or software version: the same figures give the same bytes.
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""The `landbridge` command's parts, one module per command; `orchestration.cli` puts them together."""

@@ -1,0 +1,117 @@
+"""What came out of a run, in words: a sentence for each stage, the reason of a failure, the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from orchestration.commands.results import results_table
+from orchestration.config import Config, Home
+
+if TYPE_CHECKING:
+    import dagster as dg
+    from dagster._utils.error import SerializableErrorInfo
+    from rich.console import Console
+
+
+Results = Sequence["dg.ExecuteInProcessResult"]
+
+
+def metadata_of(results: Results, asset: str) -> list[dict[str, Any]]:
+    """The metadata of every materialisation of an asset in some runs, as plain values."""
+    events = [event for result in results for event in result.get_asset_materialization_events()]
+    found = [e for e in events if e.asset_key is not None and e.asset_key.to_user_string() == asset]
+    return [{name: value.value for name, value in event.materialization.metadata.items()} for event in found]
+
+
+def sentence(title: str, results: Results) -> str:
+    """What a stage made, in one line."""
+    if title == "catalogues":
+        return f"{_rows(results, 'raw/items')} lines of catalogues read"
+    if title == "events":
+        return f"{_rows(results, 'raw/events')} log lines read; {_cleaned()}"
+    if title == "text":
+        found = metadata_of(results, "item_embeddings")
+        counts = {name: sum(m.get(name, 0) for m in found) for name in ("new", "reused", "without_text")}
+        done = f"{counts['new']:,} texts embedded, {counts['reused']:,} reused"
+        return f"{done}, {counts['without_text']:,} items without text"
+    if title == "snapshot":
+        made = metadata_of(results, "training_snapshot")[-1]
+        return f"{made['dagster/row_count']:,} interactions, {made['items']:,} items, {made['digest'][:12]}"
+    if title == "text index":
+        items = sum(m["items"] for m in metadata_of(results, "item_index"))
+        return f"{items:,} items found by their text"
+    if title == "factors":
+        return f"{len(results)} domains factorised"
+    return _transferred(results)
+
+
+def _rows(results: Results, asset: str) -> str:
+    """Rows of a run; a range run repeats one total on each of its partitions."""
+    return f"{max((m.get('dagster/row_count', 0) for m in metadata_of(results, asset)), default=0):,}"
+
+
+def _cleaned() -> str:
+    from orchestration.resources.warehouse import Warehouse
+
+    query = "select (select count(*) from marts.fct_interactions), (select count(*) from marts.quarantine)"
+    with Warehouse().read() as connection:
+        kept, quarantined = connection.execute(query).fetchone() or (0, 0)
+    return f"{kept:,} interactions, {quarantined:,} lines in quarantine"
+
+
+def _transferred(results: Results) -> str:
+    version = metadata_of(results, "model_version")[-1]
+    text = f"version {version['version']} serves {version['served']} ({version['decision']})"
+    lists = metadata_of(results, "recommendations")
+    return f"{text}, {lists[-1]['dagster/row_count']:,} rows of recommendations" if lists else text
+
+
+def failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
+    """The first failed step and the innermost reason it gives."""
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            return str(event.step_key), data.user_failure_data.description
+        if data.error is not None:
+            return str(event.step_key), _innermost(data.error).message.strip()
+    return "the run", "no step says why; the log does"
+
+
+def _innermost(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """Dagster wraps what was raised; the cause at the end of the chain is what a user can act on."""
+    return error if error.cause is None else _innermost(error.cause)
+
+
+def print_outcome(console: Console, config: Config, home: Home, as_of: date, seconds: float) -> None:
+    """The table of results, what each target serves and why, and where to look next."""
+    from ml.metrics.gate import decide
+    from orchestration.defs.evaluate import read_report
+
+    reports = {t: read_report(home.models / as_of.isoformat() / t) for t in config.domain_names}
+    console.print()
+    console.print(results_table(reports, config.evaluation.k))
+    for target, report in reports.items():
+        decision = decide(report)
+        console.print(f"[bold]{target}[/] serves {decision.serve}: {escape(' '.join(decision.reasons))}")
+    console.print(f"\nDone in {seconds:.0f} s. Where to look next:")
+    for what, where in _next_steps(config, home):
+        console.print(f"  {what:16} {where}", markup=False, soft_wrap=True)
+
+
+def _next_steps(config: Config, home: Home) -> list[tuple[str, str]]:
+    target = config.domain_names[0]
+    steps = [
+        ("see it all", "landbridge ui"),
+        ("recommendations", str(home.recommendations)),
+        ("new users", f"landbridge recommend --target {target} --users ids.txt --out lists.parquet"),
+        ("versions", "landbridge review list"),
+    ]
+    if config.promotion.mode == "manual":
+        steps.append(("make it live", f"landbridge review approve {target} 1"))
+    return steps

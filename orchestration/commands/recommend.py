@@ -1,0 +1,92 @@
+"""`landbridge recommend`: users in, a Parquet file of ranked items out, from the target's champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestration.config import Config, Home
+from orchestration.files import replaced_file
+
+COLUMNS = ["user_id", "item_id", "score", "rank", "reason"]
+
+
+def read_user_ids(path: Path) -> list[str]:
+    """User ids of a file, in order, each once: one a line, or the column `user_id` of a CSV or Parquet file.
+
+    ClickException where the file cannot be read so or names no user.
+    """
+    if path.suffix.lower() == ".parquet":
+        ids = _parquet_ids(path)
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise click.ClickException(f"{path} is neither UTF-8 text nor Parquet (.parquet)") from error
+        ids = _csv_ids(path, lines) if path.suffix.lower() == ".csv" or _is_header(lines[:1]) else lines
+    unique = list(dict.fromkeys(stripped for value in ids if (stripped := value.strip())))
+    if not unique:
+        raise click.ClickException(f"{path} names no user: expected one user id a line, or a column user_id")
+    return unique
+
+
+def _is_header(first: list[str]) -> bool:
+    return bool(first) and "user_id" in (cell.strip().strip('"') for cell in first[0].split(","))
+
+
+def _csv_ids(path: Path, lines: list[str]) -> list[str]:
+    import csv
+
+    rows = csv.DictReader(lines)
+    if "user_id" not in (rows.fieldnames or []):
+        found = ", ".join(rows.fieldnames or []) or "nothing"
+        raise click.ClickException(f"{path} has no column user_id; it has: {found}")
+    return [row["user_id"] or "" for row in rows]
+
+
+def _parquet_ids(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+    except pa.ArrowInvalid as error:
+        raise click.ClickException(f"{path} is not a Parquet file: {error}") from error
+    if "user_id" not in schema.names:
+        raise click.ClickException(f"{path} has no column user_id; it has: {', '.join(schema.names)}")
+    return [
+        str(value)
+        for value in pq.read_table(path, columns=["user_id"])["user_id"].to_pylist()
+        if value is not None
+    ]
+
+
+def recommend_to_file(
+    config: Config, home: Home, target: str, users: Path, k: int, out: Path, explain: bool
+) -> str:
+    """Write the lists and return a sentence on what was written; ClickException says what is missing."""
+    if target not in config.domains:
+        raise click.ClickException(
+            f"unknown target {target!r}; {config.path.name} has: {', '.join(config.domain_names)}"
+        )
+    user_ids = read_user_ids(users)
+    import pyarrow.parquet as pq
+
+    from orchestration.resources.registry import Registry
+
+    run_first = f"{target} has no champion yet; run `landbridge run`, then `landbridge review list {target}`"
+    if not (home.mlflow / "mlflow.db").exists():
+        raise click.ClickException(run_first)
+    registry = Registry()
+    champion = registry.champion(target)
+    if champion is None:
+        raise click.ClickException(run_first)
+    recommender = registry.load(champion)
+    lists = recommender.recommend(user_ids, k=k, explain=explain).select(COLUMNS)
+    with replaced_file(out) as beside:
+        pq.write_table(lists, beside, compression="zstd")
+    unknown = len(set(user_ids) - set(map(str, recommender.user_ids)))
+    served = f"{champion.tags['served']}, version {champion.version}"
+    asked = f"{len(user_ids):,} users, {unknown:,} of them unknown"
+    return f"{out}: {len(lists):,} rows for {asked}; from the {target} champion ({served})"

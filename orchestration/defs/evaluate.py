@@ -1,0 +1,111 @@
+"""Evaluate: what bridge, twin and popularity are worth to cold, sparse and warm users, and the gate."""
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from orchestration.cohort_plot import cohort_plot
+from orchestration.config import Home
+from orchestration.defs.transfer import target_and_as_of
+from orchestration.files import replaced_folder
+from orchestration.partitions import CONFIG, TARGET_AS_OF
+from orchestration.review_card import METRICS, markdown_table, metric_table
+
+if TYPE_CHECKING:
+    from ml.metrics.gate import Decision
+    from ml.metrics.report import Report
+
+NOT_WORSE, ABOVE_POPULARITY, GATE = "bridge_not_worse_than_twin", "recall_above_popularity", "gate_passed"
+REPORT_FILE, PER_USER_FILE, PLOT_FILE = "report.json", "per_user.parquet", "recall_by_cohort.png"
+
+
+@dg.asset(
+    partitions_def=TARGET_AS_OF,
+    deps=["bridge"],
+    group_name="transfer",
+    kinds={"python", "parquet"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            NOT_WORSE, asset="evaluation", description="No cohort loses recall by knowledge transfer."
+        ),
+        dg.AssetCheckSpec(
+            ABOVE_POPULARITY, asset="evaluation", description="What would be served beats popularity."
+        ),
+        dg.AssetCheckSpec(
+            GATE, asset="evaluation", description="The bridge is certainly better than its twin somewhere."
+        ),
+    ],
+)
+def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Recall, precision and NDCG by cohort with 95 % intervals, every user's values kept beside them."""
+    import pyarrow.parquet as pq
+
+    import ml.bridge
+    from ml.metrics.gate import decide
+    from ml.metrics.report import evaluate
+
+    target, as_of = target_and_as_of(context)
+    folder = Home().models / as_of.isoformat() / target
+    training = ml.bridge.Training.load(folder)
+    catalogue = len(training.candidates["popularity"].item_ids[target])
+    report = evaluate(training.lists, catalogue, CONFIG.evaluation.k, CONFIG.evaluation.seed)
+    plot = cohort_plot(report.rows, CONFIG.evaluation.k)
+    with replaced_folder(folder / "evaluation") as beside:
+        pq.write_table(report.per_user, beside / PER_USER_FILE)
+        (beside / PLOT_FILE).write_bytes(plot)
+        (beside / REPORT_FILE).write_text(report.to_json())
+    decision = decide(report)
+    return dg.MaterializeResult(
+        metadata=_metadata(report, decision, plot), check_results=_checks(report, decision)
+    )
+
+
+def read_report(training: Path) -> "Report":
+    """The report that `evaluation` wrote for a training's folder."""
+    import pyarrow.parquet as pq
+
+    from ml.metrics.report import Report
+
+    path = training / "evaluation" / REPORT_FILE
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: materialise evaluation for this partition first")
+    return Report.from_json(path.read_text(), pq.read_table(path.with_name(PER_USER_FILE)))
+
+
+def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
+    tables = {
+        metric: dg.MetadataValue.md(markdown_table(metric_table(report.rows, report.lifts, metric)))
+        for metric in METRICS
+    }
+    picture = f"![recall by cohort](data:image/png;base64,{base64.b64encode(plot).decode()})"
+    reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
+    return {
+        "served": decision.serve,
+        "gate": dg.MetadataValue.md(reasons),
+        "plot": dg.MetadataValue.md(picture),
+        **tables,
+    }
+
+
+def _checks(report: "Report", decision: "Decision") -> list[dg.AssetCheckResult]:
+    """All three are information for the reviewer: the gate has already chosen what is safe to serve."""
+    worse = [lift.cohort for lift in report.lifts if lift.metric == "recall" and lift.high < 0]
+    recall = {(row.cohort, row.candidate): row.mean for row in report.rows if row.metric == "recall"}
+    below = [
+        cohort
+        for (cohort, candidate), mean in recall.items()
+        if candidate == decision.serve and mean < recall[cohort, "popularity"]
+    ]
+    outcomes = {
+        NOT_WORSE: (not worse, {"cohorts that lose": ", ".join(worse) or "none"}),
+        ABOVE_POPULARITY: (not below, {"cohorts below popularity": ", ".join(below) or "none"}),
+        GATE: (decision.passed, {"served": decision.serve}),
+    }
+    return [
+        dg.AssetCheckResult(
+            check_name=name, passed=passed, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
+        )
+        for name, (passed, metadata) in outcomes.items()
+    ]

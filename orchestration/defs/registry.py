@@ -1,0 +1,115 @@
+"""Register: the candidate that the gate named becomes a version in MLflow, with a card for its reviewer."""
+
+import subprocess
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from orchestration.config import Config, Home
+from orchestration.defs.evaluate import read_report
+from orchestration.defs.transfer import target_and_as_of
+from orchestration.partitions import CONFIG, TARGET_AS_OF
+from orchestration.review_card import Card, DomainFacts, markdown
+
+if TYPE_CHECKING:
+    from ml.data import Snapshot
+    from orchestration.resources.evidence import Evidence
+
+
+@dg.asset(
+    partitions_def=TARGET_AS_OF,
+    deps=["evaluation"],
+    group_name="registry",
+    kinds={"mlflow"},
+    pool="warehouse",  # every decision about a version is a row of registry.registry_reviews
+)
+def model_version(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """A version of `landbridge-<target>` with its runs, its evidence and its review card."""
+    from orchestration.resources.registry import Registry
+
+    target, as_of = target_and_as_of(context)
+    registry = Registry()
+    evidence = gather_evidence(target, as_of, CONFIG, registry.home, context.run_id)
+    version = registry.register(evidence)
+    decision = registry.promote(version, target, CONFIG.promotion.mode)
+    return dg.MaterializeResult(
+        metadata={
+            "version": int(version.version),
+            "served": version.tags["served"],
+            "decision": decision,
+            "mlflow": dg.MetadataValue.url(version_url(version.name, version.version)),
+            "review_card": dg.MetadataValue.md(markdown(evidence.card)),
+        }
+    )
+
+
+def version_url(name: str, version: str | int) -> str:
+    """The page of a model version where `landbridge ui` serves MLflow."""
+    import os
+
+    port = os.environ.get("LANDBRIDGE_MLFLOW_PORT", "5000")
+    return f"http://127.0.0.1:{port}/#/models/{name}/versions/{version}"
+
+
+def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id: str) -> "Evidence":
+    """Read what `bridge` and `evaluation` left of one partition."""
+    from ml.metrics.gate import decide
+
+    from orchestration.defs.snapshot import snapshot_of, snapshot_path
+    from orchestration.features import text_encoder
+    from orchestration.resources.evidence import Evidence
+
+    training = home.models / as_of.isoformat() / target
+    report, snapshot = read_report(training), snapshot_of(as_of.isoformat())
+    decision = decide(report)
+    settings = {
+        "as_of": as_of.isoformat(),
+        "sources": config.sources(target),
+        "evaluation": config.evaluation.model_dump(),
+        "encoder": config.encoder.model_dump(),
+    }
+    card = Card(
+        target=target,
+        as_of=as_of.isoformat(),
+        k=config.evaluation.k,
+        serve=decision.serve,
+        passed=decision.passed,
+        reasons=decision.reasons,
+        rows=report.rows,
+        lifts=report.lifts,
+        domains={name: domain_facts(snapshot, name) for name in (target, *config.sources(target))},
+        sources=config.sources(target),
+        encoder=text_encoder(config).key,
+        data_digest=snapshot.digest,
+    )
+    lineage = {"encoder": card.encoder, "git_sha": git_sha(), "dagster_run_id": run_id}
+    return Evidence(card, report, training, snapshot_path(as_of.isoformat()), settings, lineage)
+
+
+def domain_facts(snapshot: "Snapshot", domain: str) -> DomainFacts:
+    """Counts and the data window of one domain."""
+    log, catalogue = snapshot.interactions[domain], snapshot.catalogues[domain]
+    ends = (
+        [datetime.fromtimestamp(t / 1e6, UTC).date().isoformat() for t in (log.times.min(), log.times.max())]
+        if len(log)
+        else [None, None]
+    )
+    return DomainFacts(
+        interactions=len(log),
+        users=int((log.counts() > 0).sum()),
+        items=len(catalogue),
+        items_without_text=sum(text is None for text in catalogue.text_hashes),
+        first=ends[0],
+        last=ends[1],
+    )
+
+
+def git_sha() -> str:
+    """The commit of this checkout, "unknown" where the code is not in one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

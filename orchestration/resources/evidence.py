@@ -1,0 +1,191 @@
+"""What a model version rests on, written to MLflow: one parent run an as-of, one nested run a candidate.
+
+Logging the same evidence twice finds the first runs again; other evidence for the same as-of replaces them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestration.review_card import CANDIDATES, Card, html, markdown
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+    from ml.metrics.report import Report
+
+_KIND, _TARGET, _AS_OF, _DIGEST = (f"landbridge.{name}" for name in ("kind", "target", "as_of", "evidence"))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One measured training.
+
+    training: folder of `ml.bridge.Training.save`. snapshot: folder of the Parquet snapshot it was trained on.
+    settings: what it was configured with. lineage: tags of origin (encoder, git_sha, dagster_run_id).
+    """
+
+    card: Card
+    report: Report
+    training: Path
+    snapshot: Path
+    settings: Mapping[str, Any]
+    lineage: Mapping[str, str]
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What validation chose, as `Training.save` wrote it."""
+        return json.loads((self.training / "selection.json").read_text())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the data, the gate's choice and every figure: what a reviewer decides on."""
+        measured = [figures(self.report, self.card.k, name) for name in (None, *CANDIDATES)]
+        content = [self.card.data_digest, self.card.serve, measured]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def model(self) -> Path:
+        """Folder of the candidate that the gate named."""
+        return self.training / self.card.serve
+
+
+def folder_digest(folder: Path, pattern: str = "*") -> str:
+    """SHA-256 over the names and the contents of the files below `folder` that match."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob(pattern) if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def figures(report: Report, k: int, candidate: str | None = None) -> dict[str, float]:
+    """Metrics by MLflow name (no `@`): `recall_at_10_cold`, `…_ci_low`, `…_ci_high`, `users_cold`.
+
+    With a candidate, its own figures; without, the bridge's lifts over its twin (`lift_recall_at_10_cold`).
+    """
+    rows = report.lifts if candidate is None else [row for row in report.rows if row.candidate == candidate]
+    found = {}
+    for row in rows:
+        name = f"{'lift_' if candidate is None else ''}{row.metric}_at_{k}_{row.cohort}"
+        found |= {name: row.mean, f"{name}_ci_low": row.low, f"{name}_ci_high": row.high}
+        found[f"users_{row.cohort}"] = float(row.users)
+    # An empty cohort has no mean, and a NaN in MLflow's table reads like a fault.
+    return {name: value for name, value in found.items() if value == value}
+
+
+_NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow params: `{"a": {"b@c": 1}}` becomes `{"a.b_c": "1"}`."""
+
+    def leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from leaves(inner, f"{name}.{key}" if name else str(key))
+        else:
+            yield (
+                _NOT_IN_A_NAME.sub("_", name),
+                (value if isinstance(value, str) else json.dumps(value))[:6000],
+            )
+
+    return dict(leaves(tree, prefix))
+
+
+def log_evidence(client: MlflowClient, experiment: str, evidence: Evidence, keep: set[str]) -> dict[str, str]:
+    """Log the runs of one as-of and return their ids by name: "parent" and each candidate.
+
+    keep: ids of runs that a registered version came from; they stay when newer evidence replaces the rest.
+    """
+    card, digest = evidence.card, evidence.digest
+    where = f"tags.`{_TARGET}` = '{card.target}' and tags.`{_AS_OF}` = '{card.as_of}'"
+    earlier = client.search_runs([experiment], where)
+    found = {run.data.tags[_KIND]: run.info.run_id for run in earlier if _is_whole(run, digest)}
+    if len(found) == 1 + len(CANDIDATES):
+        return found
+    for run in earlier:
+        if run.info.run_id not in keep:
+            client.delete_run(run.info.run_id)
+    tags = {_TARGET: card.target, _AS_OF: card.as_of, _DIGEST: digest, **evidence.lineage}
+    parent = client.create_run(
+        experiment, tags={**tags, _KIND: "parent"}, run_name=f"{card.target} {card.as_of}"
+    )
+    runs = {"parent": parent.info.run_id}
+    _log_parent(client, runs["parent"], evidence)
+    for name in CANDIDATES:
+        nested = {**tags, _KIND: name, "mlflow.parentRunId": runs["parent"]}
+        runs[name] = client.create_run(experiment, tags=nested, run_name=f"{name} {card.as_of}").info.run_id
+        _log_candidate(client, runs[name], evidence, name)
+    # The parent ends last: evidence that a kill cut short has an unfinished parent and is logged again.
+    for run_id in reversed(runs.values()):
+        client.set_terminated(run_id)
+    return runs
+
+
+def _is_whole(run: Run, digest: str) -> bool:
+    return run.info.status == "FINISHED" and run.data.tags.get(_DIGEST) == digest
+
+
+def _log_parent(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
+    card = evidence.card
+    client.log_inputs(run_id, [dataset_input(evidence)])
+    _log_params(client, run_id, flatten({**evidence.settings, "served": card.serve}))
+    _log_metrics(client, run_id, figures(evidence.report, card.k))
+    client.log_artifact(run_id, str(evidence.training / "selection.json"))
+    client.log_artifact(run_id, str(evidence.training / "evaluation" / "per_user.parquet"))
+    client.log_artifact(run_id, str(evidence.training / "evaluation" / "recall_by_cohort.png"))
+    _log_card(client, run_id, card)
+
+
+def _log_candidate(client: MlflowClient, run_id: str, evidence: Evidence, name: str) -> None:
+    card = evidence.card
+    client.log_inputs(run_id, [dataset_input(evidence)])
+    chosen = {"selection": evidence.selection} if name == "bridge" else {}
+    _log_params(client, run_id, flatten({**evidence.settings, "candidate": name, **chosen}))
+    _log_metrics(client, run_id, figures(evidence.report, card.k, name))
+    if name == card.serve:
+        _log_card(client, run_id, card)
+
+
+def _log_card(client: MlflowClient, run_id: str, card: Card) -> None:
+    client.log_text(run_id, html(card), "review_card.html")
+    client.log_text(run_id, markdown(card), "review_card.md")
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
+    entries = [Param(name[:250], value) for name, value in params.items()]
+    for start in range(0, len(entries), 100):  # MLflow's limit for a batch
+        client.log_batch(run_id, params=entries[start : start + 100])
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()])
+
+
+def dataset_input(evidence: Evidence) -> DatasetInput:
+    """The Parquet snapshot as MLflow's training data: its place, its content digest and its size."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    manifest = json.loads((evidence.snapshot / "manifest.json").read_text())
+    dataset = Dataset(
+        name=f"snapshot {evidence.card.as_of}",
+        digest=evidence.card.data_digest[:16],
+        source_type="local",
+        source=json.dumps({"uri": evidence.snapshot.as_uri()}),
+        profile=json.dumps({key: manifest[key] for key in ("interactions", "items")}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

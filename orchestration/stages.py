@@ -1,0 +1,106 @@
+"""The path from landing files to recommendations as runs in order: what `landbridge run` and the schedules do.
+
+Each Dagster run costs seconds of its own, so there are as few as partitions allow: catalogues, events with all
+dbt models, texts, snapshot, and one for each target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+
+from orchestration.config import Config, ConfigError
+from orchestration.partitions import AS_OF, WINDOWS
+from orchestration.runs import materialise, multi_key
+
+SERVING = ("recommendation_lists", "recommendations")
+TRAINING = ("bridge", "evaluation", "model_version")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Assets, and the runs that make them, each from a first to a last partition key."""
+
+    title: str
+    assets: Sequence[str]
+    spans: Sequence[tuple[str, str | None]]
+
+    @property
+    def selection(self) -> dg.AssetSelection:
+        """The stage's assets and groups; their checks come along."""
+        groups = [name.removeprefix("group:") for name in self.assets if name.startswith("group:")]
+        keys = [dg.AssetKey(name.split("/")) for name in self.assets if not name.startswith("group:")]
+        selection: dg.AssetSelection = dg.AssetSelection.assets(*keys)
+        return selection | dg.AssetSelection.groups(*groups) if groups else selection
+
+
+def windows_of(config: Config) -> list[str]:
+    """The keys of the windows that have ended; ConfigError where none has."""
+    keys = WINDOWS.get_partition_keys()
+    if not keys:
+        raise ConfigError(config.path, ["calendar: no window has ended yet; expected an earlier start"])
+    return list(keys)
+
+
+def newest_as_of(config: Config) -> str:
+    """The newest as-of key."""
+    windows_of(config)
+    return AS_OF.get_partition_keys()[-1]
+
+
+def preparing(config: Config, as_of: str, first_window: str, last_window: str) -> list[Stage]:
+    """Landing files to the snapshot of `as_of`, for the windows from first to last."""
+    first, last = config.domain_names[0], config.domain_names[-1]
+    windows = multi_key(domain=first, window=first_window), multi_key(domain=last, window=last_window)
+    landing = ["demo_world"] if config.demo else []
+    dbt = ["group:staging", "group:intermediate", "group:marts"]
+    return [
+        Stage("catalogues", [*landing, "raw/items"], [(first, last)]),
+        Stage("events", ["raw/events", *dbt], [windows]),
+        Stage("text", ["item_texts", "item_embeddings"], [(first, last)]),
+        Stage("text index", ["item_index"], [(name, None) for name in config.domain_names]),
+        Stage("snapshot", ["training_snapshot"], [(as_of, None)]),
+    ]
+
+
+def training(config: Config, as_of: str) -> list[Stage]:
+    """From the snapshot of `as_of` to a registered version of every target."""
+    keys = [(multi_key(domain=name, as_of=as_of), None) for name in config.domain_names]
+    return [Stage("factors", ["domain_factors"], keys), *_by_target(config, as_of, TRAINING)]
+
+
+def serving(config: Config, as_of: str) -> list[Stage]:
+    """The champions' lists for the users that the snapshot of `as_of` knows."""
+    return _by_target(config, as_of, SERVING)
+
+
+def whole_path(config: Config, as_of: str) -> list[Stage]:
+    """Everything, each target trained and served in one run."""
+    windows = windows_of(config)
+    factors, *_ = training(config, as_of)
+    prepared = preparing(config, as_of, windows[0], windows[-1])
+    return [*prepared, factors, *_by_target(config, as_of, (*TRAINING, *SERVING))]
+
+
+def _by_target(config: Config, as_of: str, assets: Sequence[str]) -> list[Stage]:
+    return [
+        Stage(f"→ {target}", assets, [(multi_key(target=target, as_of=as_of), None)])
+        for target in config.domain_names
+    ]
+
+
+def run_stage(
+    stage: Stage, defs: dg.Definitions, instance: dg.DagsterInstance, tags: dict[str, str] | None = None
+) -> list[dg.ExecuteInProcessResult]:
+    """Run a stage in this process; ends after the first run that fails."""
+    results = []
+    for first, last in stage.spans:
+        results.append(
+            materialise(defs, stage.selection, instance, first=first, last=last, tags=tags, raise_on_error=False)
+        )
+        if not results[-1].success:
+            break
+    return results

@@ -1,0 +1,147 @@
+"""The main job on the tiny demo world, through the real command line in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class World:
+    """A configuration, its home, and what two runs one after the other printed."""
+
+    config: Path
+    home: Path
+    first: str = ""
+    second: str = ""
+    lists: dict[str, bytes] | None = None
+
+    def landbridge(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "LANDBRIDGE_CONFIG": str(self.config), "LANDBRIDGE_HOME": str(self.home)}
+        environment["PYTHONPATH"] = str(ROOT)
+        command = [sys.executable, "-m", "orchestration.cli", *arguments]
+        return subprocess.run(command, cwd=self.home.parent, env=environment, capture_output=True, text=True)
+
+    def run(self) -> str:
+        done = self.landbridge("run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def recommendations(self) -> dict[str, bytes]:
+        tables = {p.stem: pq.read_table(p) for p in (self.home / "recommendations").glob("*.parquet")}
+        return {name: table.to_pandas().to_csv(index=False).encode() for name, table in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> World:
+    folder = tmp_path_factory.mktemp("demo")
+    document = yaml.safe_load((ROOT / "landbridge.yaml").read_text())
+    document["demo"] = {"size": "tiny"}
+    config = folder / "landbridge.yaml"
+    config.write_text(yaml.safe_dump(document, sort_keys=False))
+    made = World(config, folder / "home")
+    made.first = made.run()
+    made.lists = made.recommendations()
+    made.second = made.run()
+    return made
+
+
+def test_every_stage_is_reported_with_what_came_out(world):
+    for stage in ("catalogues", "events", "text", "snapshot", "→ books", "→ garden"):
+        assert re.search(rf"✓ {stage} +[\d.]+ s \S", world.first), stage
+    assert "lines in quarantine" in world.first
+
+
+def test_the_table_names_every_target_cohort_and_candidate(world):
+    table = world.first[world.first.index("recall@10") : world.first.index("Where to look next")]
+    for word in ("books", "films", "garden", "music", "cold", "popul.", "twin", "bridge", "lift", "95 %"):
+        assert word in table
+    assert re.search(r"[+-]\d?\.\d{4} … [+-]\d?\.\d{4}", table)
+    for target in ("books", "films", "garden", "music"):
+        assert re.search(rf"{target} serves (bridge|twin|popularity): \S", table)
+
+
+def test_nothing_is_wider_than_a_terminal(world):
+    lines = world.first[: world.first.index("Where to look next")].splitlines()
+    assert max(map(len, lines)) <= 100
+
+
+def test_a_second_run_gives_the_same_tables_and_embeds_nothing(world):
+    assert re.search(r"✓ text +[\d.]+ s 0 texts embedded, [1-9]\d* reused", world.second)
+    assert world.recommendations() == world.lists
+    assert set(world.lists) == {"books", "films", "garden", "music"}
+
+    def results(text: str) -> str:
+        return text[text.index("recall@10") : text.index("Done in")]
+
+    assert results(world.second) == results(world.first)
+
+
+def test_a_second_run_registers_no_second_version(world):
+    listed = world.landbridge("review", "list", "books").stdout
+    assert "version 1 " in world.second
+    assert "version 2 " not in world.second
+    assert listed.count("books") == 1
+
+
+def test_the_quiet_run_kept_what_the_tools_said(world):
+    log = (world.home / "logs" / "run.log").read_text()
+    assert "STEP_SUCCESS" in log
+    assert "STEP_SUCCESS" not in world.first
+
+
+def test_recommend_for_known_and_unknown_users(world):
+    known = pq.read_table(world.home / "recommendations" / "books.parquet")["user_id"][0].as_py()
+    (world.home / "users.txt").write_text(f"{known}\nnobody-has-this-id\n")
+    out = world.home / "lists.parquet"
+    asked = ("--target", "books", "--users", str(world.home / "users.txt"), "-k", "5", "--out", str(out))
+    done = world.landbridge("recommend", *asked)
+    assert done.returncode == 0, done.stderr
+    assert "1 of them unknown" in done.stdout
+    table = pq.read_table(out)
+    assert table.column_names == ["user_id", "item_id", "score", "rank", "reason"]
+    rows = table.to_pylist()
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
+    assert {row["user_id"] for row in rows} == {known, "nobody-has-this-id"}
+    assert all(row["reason"] for row in rows if row["user_id"] == "nobody-has-this-id")
+
+
+def test_review_shows_and_approves(world):
+    card = world.landbridge("review", "show", "books", "1")
+    assert card.returncode == 0, card.stderr
+    assert "recall@10" in card.stdout
+    approved = world.landbridge("review", "approve", "books", "1", "--by", "a tester", "--note", "good")
+    assert approved.returncode == 0, approved.stderr
+    shown = world.landbridge("review", "show", "books", "1").stdout
+    assert "approved by a tester: good" in shown
+    missing = world.landbridge("review", "approve", "books", "99")
+    assert missing.returncode == 1
+    assert "no version 99" in missing.stderr
+
+
+def test_a_stage_that_fails_names_itself_its_partition_and_what_to_do(world):
+    document = yaml.safe_load(world.config.read_text())
+    del document["demo"]
+    broken = world.config.with_name("broken.yaml")
+    broken.write_text(yaml.safe_dump(document))
+    done = world.landbridge("run", "--config", str(broken), "--home", str(world.home.with_name("empty")))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "domains.books.events.path" in done.stderr
+
+
+def test_as_of_outside_the_calendar_says_what_is_possible(world):
+    done = world.landbridge("run", "--as-of", "1999-01-01")
+    assert done.returncode == 1
+    assert "2026-04-01" in done.stdout + done.stderr

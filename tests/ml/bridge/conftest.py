@@ -1,0 +1,36 @@
+"""The tiny world, and one small scorer of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import bridge_world
+import pytest
+import torch
+
+from ml.bridge.contract import Scorer, Task
+from ml.data import Snapshot
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    # Threads that wait for each other cost far more than products of this size.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def world() -> Snapshot:
+    return bridge_world.snapshot()
+
+
+@pytest.fixture(scope="session")
+def task(world: Snapshot) -> Task:
+    return bridge_world.task_of(world)
+
+
+@pytest.fixture(params=sorted(bridge_world.SCORERS))
+def make_scorer(request: pytest.FixtureRequest) -> Callable[[], Scorer]:
+    return bridge_world.SCORERS[request.param]

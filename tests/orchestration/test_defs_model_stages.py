@@ -1,0 +1,142 @@
+"""From a snapshot to served lists: every asset of the path for real, on a world where transfer must help."""
+
+from datetime import date
+
+import dagster as dg
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from transfer_case import AS_OF, DAY, TARGET, write_world
+
+from orchestration.config import Calendar, Home
+from orchestration.defs.evaluate import evaluation
+from orchestration.defs.recommend import (
+    recommendation_lists,
+    recommendations,
+    recommendations_path,
+    served_as_of,
+    served_version,
+)
+from orchestration.defs.registry import model_version
+from orchestration.defs.schedules import champion_moved, mlflow_reviews, review_decisions
+from orchestration.defs.transfer import bridge, choices, horizon
+from orchestration.partitions import CONFIG
+from orchestration.resources.registry import Registry
+from orchestration.resources.warehouse import Warehouse
+
+STAGES = [bridge, evaluation, model_version, recommendation_lists, recommendations]
+
+
+def materialise(*assets: dg.AssetsDefinition, as_of: str = AS_OF) -> dg.ExecuteInProcessResult:
+    """The assets for one target and as-of; what lies before them is read from the home."""
+    known = {key for asset in STAGES for key in asset.keys}
+    before = {dep for asset in STAGES for deps in asset.asset_deps.values() for dep in deps} - known
+    return dg.materialize(
+        [*STAGES, *(dg.AssetSpec(key) for key in before)],
+        selection=list(assets),
+        partition_key=dg.MultiPartitionKey({"target": TARGET, "as_of": as_of}),
+        resources={"warehouse": Warehouse()},
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANDBRIDGE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield Home()
+
+
+@pytest.fixture(scope="module")
+def first_run(home):
+    write_world(home)
+    return materialise(*STAGES)
+
+
+def served(home: Home) -> list[tuple]:
+    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+        return connection.sql("from serving.recommendations order by all").fetchall()
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: dg.AssetsDefinition) -> dict:
+    return result.asset_materializations_for_node(asset.op.name)[0].metadata
+
+
+@pytest.mark.parametrize(
+    "grain, start, windows, as_of, days",
+    [
+        ("day", "2026-01-01", 14, "2026-03-01", 14),
+        ("week", "2026-01-04", 2, "2026-03-01", 14),
+        ("month", "2026-01-01", 1, "2026-03-01", 28),
+        ("month", "2026-01-01", 2, "2026-01-01", 61),
+    ],
+)
+def test_the_horizon_is_what_the_last_windows_span(grain, start, windows, as_of, days):
+    calendar = Calendar(grain=grain, start=start)
+    assert horizon(calendar, windows, date.fromisoformat(as_of)) == days * DAY
+
+
+@pytest.mark.slow
+class TestPath:
+    def test_transfer_is_chosen_and_shown(self, first_run):
+        shown = metadata(first_run, bridge)
+        assert "cold" in shown["chosen"].value
+        assert choices(shown["selection"].data).header[0] == "cohort"
+
+    def test_the_bridge_passes_the_gate_with_every_check(self, first_run):
+        checks = {check.check_name: check.passed for check in first_run.get_asset_check_evaluations()}
+        assert checks == {
+            "bridge_not_worse_than_twin": True,
+            "recall_above_popularity": True,
+            "gate_passed": True,
+        }
+        assert metadata(first_run, evaluation)["served"].value == "bridge"
+
+    def test_users_get_k_items_they_have_not_seen(self, home, first_run):
+        lists = pq.read_table(recommendations_path(home, TARGET)).to_pandas()
+        assert (lists.groupby("user_id").size() == CONFIG.evaluation.k).all()
+        assert lists.user_id.nunique() == 400
+        snapshot = next((home.snapshots).glob("*/interactions.parquet"))
+        log = pq.read_table(snapshot).to_pandas().query("domain == @TARGET")
+        assert not set(zip(log.user_id, log.item_id, strict=True)) & set(
+            zip(lists.user_id, lists.item_id, strict=True)
+        )
+
+    def test_the_table_holds_the_file(self, home, first_run):
+        rows = served(home)
+        assert len(rows) == pq.read_metadata(recommendations_path(home, TARGET)).num_rows == 4000
+        assert {(row[0], row[6], row[7]) for row in rows} == {(TARGET, 1, date(2026, 3, 1))}
+
+    def test_the_sample_shows_titles(self, first_run):
+        sample = metadata(first_run, recommendation_lists)["sample"].value
+        assert f"| u0000 | 1 | {TARGET} " in sample
+
+    def test_a_second_run_changes_nothing(self, home, first_run):
+        before = served(home)
+        again = materialise(*STAGES)
+        assert metadata(again, model_version)["version"].value == 1
+        assert served(home) == before
+
+    def test_a_backfill_of_the_past_leaves_what_users_get(self, home, first_run):
+        before = served(home)
+        write_world(home, "2026-02-01")
+        past = materialise(*STAGES, as_of="2026-02-01")
+        assert metadata(past, model_version)["decision"].value == "superseded"
+        assert served_as_of(recommendations_path(home, TARGET)) == date(2026, 3, 1)
+        assert served_version(recommendations_path(home, TARGET)) == 1
+        assert served(home) == before
+
+    def test_a_review_in_mlflow_moves_the_champion_and_refreshes_the_lists(self, home, first_run):
+        """Version 2 (the backfill of the past) is approved by its tag: each sensor asks for its run once."""
+        registry = Registry(home)
+        tick = dg.build_sensor_context()
+        assert [type(found) for found in mlflow_reviews(tick)] == [dg.SkipReason]
+        assert list(champion_moved(tick)) == []
+        registry.client.set_model_version_tag(f"landbridge-{TARGET}", "2", "review", "approved")
+        assert len(list(mlflow_reviews(tick))) == 1
+        assert review_decisions.execute_in_process().success
+        assert int(registry.champion(TARGET).version) == 2
+        (request,) = champion_moved(tick)
+        assert request.partition_key == dg.MultiPartitionKey({"target": TARGET, "as_of": AS_OF})
+        materialise(recommendation_lists, recommendations)
+        assert {(row[6], row[7]) for row in served(home)} == {(2, date(2026, 3, 1))}
+        assert list(champion_moved(tick)) == []
