@@ -45,8 +45,8 @@ run: setup  ## the whole path on the demo world, or ARGS="--config examples/food
 ui: setup  ## Dagster and MLflow on this machine; Ctrl-C ends both
 	$(BIN)/landbridge ui $(ARGS)
 
-test: setup  ## every test
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## every test, on two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: setup  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

@@ -31,7 +31,8 @@ class Catalogue:
 
     item_ids: (n,) unicode array, sorted. titles: (n,) object array, None where the item has no text.
     text_hashes: (n,) object array, None where the item has no text.
-    vectors: (n, d) float32, L2-normalised text embeddings, zero rows where there is no text; None before embedding.
+    vectors: (n, d) float32, L2-normalised text embeddings, zero rows where there is no text; None before
+    embedding.
     """
 
     item_ids: np.ndarray
@@ -54,7 +55,8 @@ class Catalogue:
 class Interactions:
     """One domain's interactions, sorted by user, then time, then item; at most one per user and item.
 
-    users, items: (m,) int32 positions. weights: (m,) float32 > 0. times: (m,) int64, microseconds since epoch UTC.
+    users, items: (m,) int32 positions. weights: (m,) float32 > 0. times: (m,) int64, microseconds since
+    epoch UTC.
     """
 
     users: np.ndarray
@@ -70,7 +72,11 @@ class Interactions:
     def select(self, mask: np.ndarray) -> Interactions:
         """The interactions where `mask` (m,) is true."""
         return replace(
-            self, users=self.users[mask], items=self.items[mask], weights=self.weights[mask], times=self.times[mask]
+            self,
+            users=self.users[mask],
+            items=self.items[mask],
+            weights=self.weights[mask],
+            times=self.times[mask],
         )
 
     def before(self, time: int) -> Interactions:
@@ -150,19 +156,26 @@ ITEMS_SCHEMA = pa.schema(
 
 
 def write_snapshot(folder: Path, interactions: pa.Table, items: pa.Table, as_of: int) -> Path:
-    """Write an immutable snapshot under `folder`/<digest> and return that path; a snapshot that exists is kept.
+    """Write an immutable snapshot under `folder`/<digest> and return that path; an existing one is kept.
 
-    interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per domain
-    and item. Raises ValueError where a row is at or after `as_of`.
+    interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per
+    domain and item. Raises ValueError where a row is at or after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
-        [(c.DOMAIN, "ascending"), (c.USER_ID, "ascending"), (c.EVENT_TIME, "ascending"), (c.ITEM_ID, "ascending")]
+        [
+            (c.DOMAIN, "ascending"),
+            (c.USER_ID, "ascending"),
+            (c.EVENT_TIME, "ascending"),
+            (c.ITEM_ID, "ascending"),
+        ]
     )
     items = items.cast(ITEMS_SCHEMA).sort_by([(c.DOMAIN, "ascending"), (c.ITEM_ID, "ascending")])
     if len(interactions):
         latest = pc.max(interactions[c.EVENT_TIME]).cast(pa.int64()).as_py()
         if latest >= as_of:
-            raise ValueError(f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of")
+            raise ValueError(
+                f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of"
+            )
     digest = content_digest(interactions, items, as_of)
     path = folder / digest[:16]
     if (path / MANIFEST_FILE).exists():

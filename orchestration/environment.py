@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -44,7 +45,11 @@ _DEFAULTS = {
     "DAGSTER_DISABLE_TELEMETRY": "yes",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
+    # For child processes what `_keep_freed_memory` is for this one.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def prepare(config: str | Path | None = None, home: str | Path | None = None) -> tuple[Config, Home]:
@@ -54,6 +59,7 @@ def prepare(config: str | Path | None = None, home: str | Path | None = None) ->
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    _keep_freed_memory()
     place = Home(Path(home) if home else None)
     # Absolute from here on: the configuration's folder and the working directory may differ.
     os.environ["LANDBRIDGE_HOME"] = str(place.root)
@@ -66,6 +72,20 @@ def prepare(config: str | Path | None = None, home: str | Path | None = None) ->
     if not dagster_yaml.exists():
         dagster_yaml.write_text(DAGSTER_YAML)
     return settings, place
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of handing each back to the kernel and faulting it in again.
+
+    Training allocates and frees matrices of tens of MB all the time. Training food_kitchen's kitchen on two
+    cores: 92.8 s without, 68.0 s with (system time 41.5 s and 8.3 s), peak memory 2.1 GB and 2.7 GB.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another libc: nothing to tune
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def require_sources(config: Config) -> None:

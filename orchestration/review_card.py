@@ -125,7 +125,9 @@ def metric_table(rows: Iterable[CohortRow], lifts: Iterable[LiftRow], metric: st
 def _figure(row: CohortRow | LiftRow | None, sign: str = "") -> str:
     if row is None or row.mean != row.mean:
         return "–"
-    return f"{row.mean:{sign}.4f} [{row.low:{sign}.4f}, {row.high:{sign}.4f}]"
+    # Unbreakable and without the leading zero: narrow tables wrap cells over three lines otherwise.
+    mean, low, high = (f"{value:{sign}.4f}".replace("0.", ".", 1) for value in (row.mean, row.low, row.high))
+    return f"{mean}\u00a0[{low},\u00a0{high}]"
 
 
 def sections(card: Card) -> list[Section]:

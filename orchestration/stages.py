@@ -1,14 +1,13 @@
-"""The path from landing files to recommendations as runs in order: what `landbridge run` and the schedules do.
+"""The path from landing files to recommendations as runs in order: for `landbridge run` and the schedules.
 
-Each Dagster run costs seconds of its own, so there are as few as partitions allow: catalogues, events with all
-dbt models, texts, snapshot, and one for each target.
+Each Dagster run costs seconds of its own, so there are as few as partitions allow: catalogues, events with
+all dbt models, texts, snapshot, and one for each target.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import dagster as dg
 
@@ -99,7 +98,9 @@ def run_stage(
     results = []
     for first, last in stage.spans:
         results.append(
-            materialise(defs, stage.selection, instance, first=first, last=last, tags=tags, raise_on_error=False)
+            materialise(
+                defs, stage.selection, instance, first=first, last=last, tags=tags, raise_on_error=False
+            )
         )
         if not results[-1].success:
             break

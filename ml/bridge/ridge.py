@@ -24,6 +24,7 @@ from ml.factorize.als import WeightedALS
 
 # What a stored map keeps of each row of a wide, history-sized map: the measured model is the pruned one.
 KEPT_PER_ROW = 256
+DENSE_NUMBERS = 1 << 26  # features that may be held dense: 256 MiB
 
 
 class RidgeBridge:
@@ -100,14 +101,9 @@ class RidgeBridge:
     ) -> None:
         scales = [scale for _, scale in self.blocks]
         rows = targets.shape[0]
-        if any(sparse.issparse(f) for f in features):
-            A = sparse.hstack(
-                [sparse.csr_matrix(f) * s for f, s in zip(features, scales, strict=True)], format="csr"
-            )
-            gram = np.asarray((A.T @ A).todense(), np.float64)
-        else:
-            A = np.hstack([f * s for f, s in zip(features, scales, strict=True)])
-            gram = A.T.astype(np.float64) @ A
+        A = _side_by_side(features, scales)
+        gram = A.T.astype(np.float64) @ A
+        gram = gram.toarray() if sparse.issparse(gram) else gram
         # Without a row (a source that opened after the cut) the map is zero, and the scorer says nothing.
         mean_a, mean_y = (
             np.asarray(m.sum(axis=0, dtype=np.float64)).ravel() / max(rows, 1) for m in (A, targets)
@@ -193,6 +189,20 @@ class RidgeBridge:
             prefix = f"block{i}."
             block.restore({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
         return self
+
+
+def _side_by_side(
+    features: list[np.ndarray | sparse.csr_matrix], scales: list[float]
+) -> np.ndarray | sparse.csr_matrix:
+    """(rows, widths) scaled features: sparse while that is the cheaper product with itself."""
+    if not any(sparse.issparse(f) for f in features):
+        return np.hstack([f * s for f, s in zip(features, scales, strict=True)])
+    blocks = [sparse.csr_matrix(f) * s for f, s in zip(features, scales, strict=True)]
+    A = sparse.hstack(blocks, format="csr")
+    rows, width = A.shape
+    # A sparse product takes about nnz * nnz / rows steps, each as dear as 20 of a dense one.
+    dense = rows * width <= DENSE_NUMBERS and 20 * (A.nnz / max(rows, 1)) ** 2 > width**2
+    return A.toarray() if dense else A
 
 
 def ridge_from_settings(settings: Mapping[str, Any]) -> RidgeBridge:

@@ -80,4 +80,5 @@ def _the(name: str) -> str:
 
 
 def _users(cohorts: list[str]) -> str:
-    return f"{' and '.join(cohorts)} users"
+    *others, last = cohorts
+    return f"{', '.join(others)} and {last} users" if others else f"{last} users"

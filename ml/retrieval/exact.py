@@ -114,8 +114,9 @@ def _in_blocks(
 def _ranked(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions and scores of the k greatest of each row, ties to the lower position, -1 where -inf.
 
-    torch.topk breaks ties as it likes. Inside a list two stable sorts put them in order; where the k-th and the next
-    score are equal the list itself is in doubt, and that row is ranked by all that reaches its k-th score.
+    torch.topk breaks ties as it likes. Inside a list two stable sorts put them in order; where the k-th and
+    the next score are equal the list itself is in doubt, and that row is ranked by all that reaches its
+    k-th score.
     """
     found = scores.topk(min(k + 1, scores.shape[1]), dim=1)
     by_position = found.indices[:, :k].sort(dim=1)
@@ -131,7 +132,9 @@ def _ranked(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return best, value
 
 
-def _ranked_among_ties(scores: torch.Tensor, threshold: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _ranked_among_ties(
+    scores: torch.Tensor, threshold: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(r, k) positions and scores of the k greatest of each row, given its k-th greatest score (r, 1)."""
     row, column = (scores >= threshold).nonzero(as_tuple=True)
     by_score = (scores[row, column] + 0.0).argsort(descending=True, stable=True)

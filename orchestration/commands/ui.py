@@ -99,6 +99,7 @@ def servers(home: Home, dagster_port: int, mlflow_port: int) -> list[Server]:
             "/server_info",
             [*dagster, "--host", HOST, "--port", str(dagster_port)],
             logs / "dagster-ui.log",
+            {"LANDBRIDGE_MLFLOW_PORT": str(mlflow_port)},  # asset pages link to versions
         ),
         Server(
             "MLflow",

@@ -98,7 +98,7 @@ def _checks(report: "Report", decision: "Decision") -> list[dg.AssetCheckResult]
         for (cohort, candidate), mean in recall.items()
         if candidate == decision.serve and mean < recall[cohort, "popularity"]
     ]
-    outcomes = {
+    outcomes: dict[str, tuple[bool, dict[str, str]]] = {
         NOT_WORSE: (not worse, {"cohorts that lose": ", ".join(worse) or "none"}),
         ABOVE_POPULARITY: (not below, {"cohorts below popularity": ", ".join(below) or "none"}),
         GATE: (decision.passed, {"served": decision.serve}),

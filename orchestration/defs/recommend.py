@@ -142,7 +142,8 @@ def load_lists(warehouse: Warehouse, path: Path, target: str) -> int:
         connection.execute(f"delete from {_TABLE} where target = ?", [target])
         connection.execute(f"insert into {_TABLE} select {_COLUMNS} from read_parquet(?)", [str(path)])
         connection.execute("commit")
-        return connection.execute(f"select count(*) from {_TABLE} where target = ?", [target]).fetchone()[0]
+        found = connection.execute(f"select count(*) from {_TABLE} where target = ?", [target]).fetchone()
+        return int(found[0]) if found else 0
 
 
 def samples(path: Path, catalogue: "Catalogue", users: int = 3, items: int = 5) -> str:

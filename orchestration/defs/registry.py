@@ -56,7 +56,6 @@ def version_url(name: str, version: str | int) -> str:
 def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id: str) -> "Evidence":
     """Read what `bridge` and `evaluation` left of one partition."""
     from ml.metrics.gate import decide
-
     from orchestration.defs.snapshot import snapshot_of, snapshot_path
     from orchestration.features import text_encoder
     from orchestration.resources.evidence import Evidence
@@ -91,7 +90,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
 def domain_facts(snapshot: "Snapshot", domain: str) -> DomainFacts:
     """Counts and the data window of one domain."""
     log, catalogue = snapshot.interactions[domain], snapshot.catalogues[domain]
-    ends = (
+    ends: list[str | None] = (
         [datetime.fromtimestamp(t / 1e6, UTC).date().isoformat() for t in (log.times.min(), log.times.max())]
         if len(log)
         else [None, None]

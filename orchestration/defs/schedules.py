@@ -1,8 +1,8 @@
 """What runs by itself, all of it stopped until somebody switches it on: daily, weekly, and after a review.
 
-A schedule's job may hold one partitions definition only, and the path crosses four. So the jobs here are chains of
-ops, each of which runs stages of the path in order, as runs of their own in the same instance: the very stages of
-`landbridge run`.
+A schedule's job may hold one partitions definition only, and the path crosses four. So the jobs here are
+chains of ops, each of which runs stages of the path in order, as runs of their own in the same instance: the
+very stages of `landbridge run`.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,9 @@ recommend_job = dg.define_asset_job(
 
 
 def _step(name: str, make: Callable[[], list[Stage]]) -> dg.OpDefinition:
-    @dg.op(name=name, description=f"Runs the stages of the path that {name}.", ins={"after": dg.In(dg.Nothing)})
+    @dg.op(
+        name=name, description=f"Runs the stages of the path that {name}.", ins={"after": dg.In(dg.Nothing)}
+    )
     def run_stages(context: dg.OpExecutionContext) -> None:
         from orchestration.definitions import defs
 

@@ -20,7 +20,7 @@ EMBEDDINGS = dg.AssetDep("item_embeddings", partition_mapping=dg.AllPartitionMap
 
 def target_and_as_of(context: dg.AssetExecutionContext) -> tuple[str, date]:
     """The two halves of a partition key such as `2026-03-01|books`."""
-    keys = context.partition_key.keys_by_dimension  # type: ignore[attr-defined]  # a MultiPartitionKey is a str
+    keys = context.partition_key.keys_by_dimension
     return keys["target"], date.fromisoformat(keys["as_of"])
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-    from ml.metrics.report import Report
+    from ml.metrics.report import CohortRow, LiftRow, Report
 
 _KIND, _TARGET, _AS_OF, _DIGEST = (f"landbridge.{name}" for name in ("kind", "target", "as_of", "evidence"))
 
@@ -72,8 +72,10 @@ def figures(report: Report, k: int, candidate: str | None = None) -> dict[str, f
 
     With a candidate, its own figures; without, the bridge's lifts over its twin (`lift_recall_at_10_cold`).
     """
-    rows = report.lifts if candidate is None else [row for row in report.rows if row.candidate == candidate]
-    found = {}
+    rows: list[CohortRow] | list[LiftRow] = report.lifts
+    if candidate is not None:
+        rows = [row for row in report.rows if row.candidate == candidate]
+    found: dict[str, float] = {}
     for row in rows:
         name = f"{'lift_' if candidate is None else ''}{row.metric}_at_{k}_{row.cohort}"
         found |= {name: row.mean, f"{name}_ci_low": row.low, f"{name}_ci_high": row.high}

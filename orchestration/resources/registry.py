@@ -65,12 +65,12 @@ class Registry:
         card, name = evidence.card, model_name(evidence.card.target)
         known = self.versions(card.target)
         experiment = ensure_experiment(self.client, self.home, name)
-        runs = log_evidence(self.client, experiment, evidence, keep={v.run_id for v in known})
+        runs = log_evidence(self.client, experiment, evidence, keep={v.run_id for v in known if v.run_id})
         digest = content_digest(evidence)
         for version in known:
             if version.tags.get("content_digest") == digest and version.tags.get("as_of") == card.as_of:
                 return version
-        self._drop_unregistered(experiment, {v.source for v in known})
+        self._drop_unregistered(experiment, {v.source for v in known if v.source})
         tags = {
             **evidence.lineage,
             "as_of": card.as_of,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import KEPT, QUARANTINED, World
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
+from log_world import KEPT, QUARANTINED, World
 
 from orchestration.config import Home
 from orchestration.loading import Span

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import KEPT, World
+from log_world import KEPT, World
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,11 @@ FAULT = """
     print([e.step_failure_data.error.to_string() for e in run.all_events if e.is_step_failure][0])
     assert filled("raw", "events") == filled("marts", "fct_interactions") == []
 """
+NO_ITEMS = """
+    run = materialise(defs, items, instance, first="books", last="films", raise_on_error=False)
+    assert not run.success
+    print([e.step_failure_data.user_failure_data.description for e in run.all_events if e.is_step_failure][0])
+"""
 
 
 def test_every_partition_of_a_range_is_filled_by_one_run(world: World) -> None:
@@ -67,3 +72,11 @@ def test_a_source_fault_fails_the_run_with_its_own_words(world: World) -> None:
     done = world.python(PROGRAM + FAULT)
     assert "domains.books.events.columns.user" in done.stdout
     assert "user_id, item_id, time, event, rating" in done.stdout
+
+
+def test_a_domain_without_items_fails_by_name_and_loses_nothing(world: World) -> None:
+    world.write("books_items.csv", "item_id,title,blurb\n")
+    done = world.python(PROGRAM + NO_ITEMS)
+    assert "domains.books.items.path" in done.stdout
+    assert "expected at least one" in done.stdout
+    assert world.rows("select distinct domain from raw.items") == [("films",)]

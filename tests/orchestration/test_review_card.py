@@ -85,18 +85,18 @@ def test_the_table_has_a_line_a_cohort_in_order_of_knowledge():
         [
             "cold",
             "1,200",
-            "0.0200 [0.0150, 0.0250]",
-            "0.0400 [0.0350, 0.0450]",
-            "0.0600 [0.0550, 0.0650]",
-            "+0.0200 [+0.0110, +0.0290]",
+            ".0200\u00a0[.0150,\u00a0.0250]",
+            ".0400\u00a0[.0350,\u00a0.0450]",
+            ".0600\u00a0[.0550,\u00a0.0650]",
+            "+.0200\u00a0[+.0110,\u00a0+.0290]",
         ],
         [
             "warm",
             "500",
-            "0.0200 [0.0150, 0.0250]",
-            "0.0400 [0.0350, 0.0450]",
-            "0.0600 [0.0550, 0.0650]",
-            "+0.0010 [-0.0040, +0.0060]",
+            ".0200\u00a0[.0150,\u00a0.0250]",
+            ".0400\u00a0[.0350,\u00a0.0450]",
+            ".0600\u00a0[.0550,\u00a0.0650]",
+            "+.0010\u00a0[-.0040,\u00a0+.0060]",
         ],
     ]
     assert metric_table(ROWS, LIFTS, "precision").rows[0][-1] == "–"  # no lift was measured for it
@@ -119,7 +119,12 @@ def test_limits_name_what_was_not_measured():
 
 def test_both_forms_carry_the_same_figures():
     text, page = markdown(CARD), html(CARD)
-    for figure in (verdict(CARD), "0.0600 [0.0550, 0.0650]", "2026-01-01 to 2026-02-28", "0123456789abcdef"):
+    for figure in (
+        verdict(CARD),
+        ".0600\u00a0[.0550,\u00a0.0650]",
+        "2026-01-01 to 2026-02-28",
+        "0123456789abcdef",
+    ):
         assert figure in text
         assert figure in page
 
