@@ -87,4 +87,5 @@ def choices(selection: Mapping[str, Any]) -> Table:
 
 
 def _blend(weights: Mapping[str, float]) -> str:
-    return ", ".join(f"{weight:g} {name}" for name, weight in weights.items())
+    heaviest_first = sorted(weights.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{weight:.0%} {name}" for name, weight in heaviest_first)
