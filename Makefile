@@ -29,6 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Landbridge needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make setup PYTHON=python3.11"; \
 	  exit 1; }
+	@echo "Setting up .venv with the versions of requirements.lock: a minute or so the first time, then skipped."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv \
 	  || echo "uv cannot be had here; pip installs instead, which takes a minute or two longer"

@@ -78,7 +78,10 @@ def _decision(command: F) -> F:
 def approve(target: str, version: int, by: str, note: str) -> None:
     """Make VERSION the champion of TARGET."""
     _call(lambda registry: registry.approve(target, version, by, note))
-    click.echo(f"{target}: version {version} is the champion; `landbridge run` writes its recommendations")
+    click.echo(
+        f"{target}: version {version} is the champion; the job `recommend` in Dagster, or `landbridge run`, "
+        "writes its recommendations"
+    )
 
 
 @review.command()
