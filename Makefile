@@ -18,7 +18,7 @@ UV := UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" \
       UV_HTTP_TIMEOUT="$${UV_HTTP_TIMEOUT:-180}" $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-fast lint format lock clean
+.PHONY: help setup run ui dbt-docs test test-fast lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ run: setup  ## the whole path on the demo world, or ARGS="--config examples/food
 
 ui: setup  ## Dagster and MLflow on this machine; Ctrl-C ends both
 	$(BIN)/landbridge ui $(ARGS)
+
+dbt-docs: setup  ## the documentation of every table as one page; prints its path
+	@$(BIN)/python -m orchestration.resources.dbt_docs
 
 test: setup  ## every test, on two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

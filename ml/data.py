@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,9 +131,13 @@ class Snapshot:
         return replace(self, interactions={**self.interactions, **domains})
 
 
-def content_digest(interactions: pa.Table, items: pa.Table, as_of: int) -> str:
-    """SHA-256 over as-of and the canonical rows of both tables; independent of Parquet's encoding."""
+def content_digest(
+    interactions: pa.Table, items: pa.Table, as_of: int, rules: Mapping[str, Any] | None = None
+) -> str:
+    """SHA-256 over as-of, the rules (JSON-able) and the canonical rows; independent of Parquet's encoding."""
     digest = hashlib.sha256(str(as_of).encode())
+    if rules:
+        digest.update(json.dumps(rules, sort_keys=True).encode())
     for table in (interactions, items):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
@@ -155,11 +160,18 @@ ITEMS_SCHEMA = pa.schema(
 )
 
 
-def write_snapshot(folder: Path, interactions: pa.Table, items: pa.Table, as_of: int) -> Path:
+def write_snapshot(
+    folder: Path,
+    interactions: pa.Table,
+    items: pa.Table,
+    as_of: int,
+    rules: Mapping[str, Any] | None = None,
+) -> Path:
     """Write an immutable snapshot under `folder`/<digest> and return that path; an existing one is kept.
 
     interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per
-    domain and item. Raises ValueError where a row is at or after `as_of`.
+    domain and item. rules: by what rules the rows were chosen and weighed and what they left out (JSON-able);
+    they stand in the manifest and count in the digest. Raises ValueError where a row is at or after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
         [
@@ -176,7 +188,7 @@ def write_snapshot(folder: Path, interactions: pa.Table, items: pa.Table, as_of:
             raise ValueError(
                 f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of"
             )
-    digest = content_digest(interactions, items, as_of)
+    digest = content_digest(interactions, items, as_of, rules)
     path = folder / digest[:16]
     if (path / MANIFEST_FILE).exists():
         return path
@@ -184,7 +196,14 @@ def write_snapshot(folder: Path, interactions: pa.Table, items: pa.Table, as_of:
     for table, name in ((interactions, INTERACTIONS_FILE), (items, ITEMS_FILE)):
         pq.write_table(table, path / f".{name}.tmp", compression="zstd")
         (path / f".{name}.tmp").replace(path / name)
-    manifest = {"as_of": as_of, "digest": digest, "interactions": len(interactions), "items": len(items)}
+    manifest: dict[str, Any] = {
+        "as_of": as_of,
+        "digest": digest,
+        "interactions": len(interactions),
+        "items": len(items),
+    }
+    if rules:
+        manifest["rules"] = rules
     # The manifest comes last: a snapshot without one is unfinished and is written again.
     (path / ".manifest.tmp").write_text(json.dumps(manifest, indent=2))
     (path / ".manifest.tmp").replace(path / MANIFEST_FILE)

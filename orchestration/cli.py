@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from orchestration.commands.options import place_options
+from orchestration.commands.quarantine import quarantine
 from orchestration.commands.review import review
-from orchestration.config import ConfigError
-
-F = TypeVar("F", bound=Callable[..., Any])
+from orchestration.config import ConfigError, Home
+from orchestration.full_disk import full_disk_line, is_full_disk
 
 
 class _Group(click.Group):
-    """A group whose commands print the faults of a configuration line by line, without a traceback."""
+    """A group whose commands print what a user can put right as lines, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -24,21 +24,11 @@ class _Group(click.Group):
             for fault in error.faults:
                 click.echo(f"{error.path}: {fault}", err=True)
             ctx.exit(1)
-
-
-def _place(command: F) -> F:
-    """The options that say which configuration and which state."""
-    command = click.option(
-        "--home",
-        type=click.Path(file_okay=False),
-        help="The folder that holds all state. Default: LANDBRIDGE_HOME, else var/ in the working directory.",
-    )(command)
-    return click.option(
-        "--config",
-        "config_path",
-        type=click.Path(dir_okay=False),
-        help="The configuration file. Default: LANDBRIDGE_CONFIG, else the demo world's landbridge.yaml.",
-    )(command)
+        except Exception as error:
+            if not is_full_disk(error, Home()):
+                raise
+            click.echo(full_disk_line(Home()), err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -54,7 +44,7 @@ def main() -> None:
 
 
 @main.command()
-@_place
+@place_options
 @click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -74,7 +64,7 @@ def run(config_path: str | None, home: str | None, as_of: Any) -> None:
 
 
 @main.command()
-@_place
+@place_options
 @click.option("--dagster-port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option("--mlflow-port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(config_path: str | None, home: str | None, dagster_port: int, mlflow_port: int) -> None:
@@ -87,7 +77,7 @@ def ui(config_path: str | None, home: str | None, dagster_port: int, mlflow_port
 
 
 @main.command()
-@_place
+@place_options
 @click.option("--target", required=True, help="The domain whose items are recommended.")
 @click.option(
     "--users",
@@ -120,13 +110,12 @@ def recommend(
 
 
 @main.command()
-@_place
+@place_options
 def doctor(config_path: str | None, home: str | None) -> None:
     """Check versions, device, encoder, configuration, disk and ports; exit status 1 where one stops a run."""
     from rich.console import Console
 
     from orchestration.commands.doctor import examine, findings_table
-    from orchestration.config import Home
 
     findings = examine(config_path, Home(Path(home) if home else None))
     Console(soft_wrap=False).print(findings_table(findings))
@@ -154,6 +143,7 @@ def config_check(path: str | None, config_path: str | None) -> None:
     )
 
 
+main.add_command(quarantine)
 main.add_command(review)
 
 if __name__ == "__main__":

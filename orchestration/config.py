@@ -1,4 +1,4 @@
-"""landbridge.yaml as frozen models: every key, its default and its check stand here and nowhere else.
+"""landbridge.yaml as frozen models: every key, its default and its check stand here and in `domain_config`.
 
 A fault is reported as one line that names the file, the key and what was expected, before anything runs.
 """
@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from orchestration.domain_config import Cleaning, Domain, Model
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
 _ENV = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -27,11 +35,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{path}: {fault}" for fault in faults))
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Calendar(_Model):
+class Calendar(Model):
     """The windows of the event partitions: [start, end) cut by `grain`; `end: null` means today."""
 
     grain: Literal["day", "week", "month"] = "day"
@@ -57,7 +61,7 @@ class Calendar(_Model):
         return day + timedelta(days=7 if self.grain == "week" else 1)
 
 
-class Encoder(_Model):
+class Encoder(Model):
     """The language model that embeds item text."""
 
     model: str = "embedded"
@@ -66,102 +70,27 @@ class Encoder(_Model):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
 
-class EventColumns(_Model):
-    """Which columns of the event files hold what."""
+class Core(Model):
+    """Leave users and items with fewer interactions out of training, again and again until none is left."""
 
-    user: str
-    item: str
-    time: str
-    event: str | None = None
-    value: str | None = None
+    users: int = Field(default=1, ge=1)
+    items: int = Field(default=1, ge=1)
 
 
-class EventFiles(_Model):
-    """A domain's event log: one file, a glob, or a `{date}` template (one file per calendar window).
+class SnapshotRules(Model):
+    """What of the interactions before as-of a model reads: all at full weight, unless this says otherwise."""
 
-    Times are numbers since 1970 when `time_unit` is set, text in `time_format` (strptime) when that is set,
-    and ISO 8601 text otherwise; text without a zone is UTC.
-    """
-
-    path: str
-    format: Literal["csv", "jsonl", "parquet"]
-    columns: EventColumns
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    time_unit: Literal["s", "ms", "us", "ns"] | None = None
-    time_format: str | None = None
-    default_event: str = "purchase"
-
-    @model_validator(mode="after")
-    def _one_clock(self) -> EventFiles:
-        if self.time_unit and self.time_format:
-            raise ValueError("time_unit (numbers) and time_format (text) exclude each other; keep one")
-        return self
-
-    @property
-    def dated(self) -> bool:
-        """Whether the path names one file per calendar window."""
-        return "{date}" in self.path
+    half_life_days: float | None = Field(default=None, gt=0)
+    k_core: Core | None = None
 
 
-class ItemColumns(_Model):
-    """Which columns of the item file hold what; `text` is joined in order, the first one is the title."""
-
-    item: str
-    text: list[str] = Field(default_factory=list)
-
-
-class ItemFiles(_Model):
-    """A domain's catalogue."""
-
-    path: str
-    format: Literal["csv", "jsonl", "parquet"]
-    columns: ItemColumns
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-
-
-class UserColumns(_Model):
-    """Which columns of the user file hold what."""
-
-    user: str
-    attributes: list[str] = Field(default_factory=list)
-
-
-class UserFiles(_Model):
-    """A domain's optional user attributes."""
-
-    path: str
-    format: Literal["csv", "jsonl", "parquet"]
-    columns: UserColumns
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-
-
-class Domain(_Model):
-    """One product surface with its own catalogue and log."""
-
-    events: EventFiles
-    items: ItemFiles
-    language: str = "en"
-    event_weights: dict[str, float] = Field(default_factory=dict)
-    users: UserFiles | None = None
-    bridges_from: list[str] | None = None
-
-    @model_validator(mode="after")
-    def _default_event_weighs(self) -> Domain:
-        default = self.events.default_event
-        if self.event_weights and self.events.columns.event is None and default not in self.event_weights:
-            raise ValueError(
-                f"event_weights lacks the default_event {default!r}, so no event would count; add it"
-            )
-        return self
-
-
-class IdentityMap(_Model):
+class IdentityMap(Model):
     """A CSV of `domain,user_id,shared_id` that says which users of the domains are one person."""
 
     map: str
 
 
-class Evaluation(_Model):
+class Evaluation(Model):
     """How candidates are measured: see docs/ALGORITHM.md."""
 
     k: int = Field(default=10, ge=1, le=1000)
@@ -170,13 +99,13 @@ class Evaluation(_Model):
     seed: int = 0
 
 
-class Promotion(_Model):
+class Promotion(Model):
     """Who makes a version champion: a person (manual), the gate (auto), or nobody (off)."""
 
     mode: Literal["manual", "auto", "off"] = "manual"
 
 
-class Demo(_Model):
+class Demo(Model):
     """The generated demo world, written under `path` when its files are missing."""
 
     size: str | int = "small"
@@ -194,13 +123,15 @@ class Demo(_Model):
 DomainName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
-class Config(_Model):
+class Config(Model):
     """The whole of landbridge.yaml."""
 
     calendar: Calendar
     identity: Literal["shared", "per_domain"] | IdentityMap = "shared"
     encoder: Encoder = Encoder()
     domains: dict[DomainName, Domain] = Field(min_length=1)
+    cleaning: Cleaning = Cleaning()
+    snapshot: SnapshotRules = SnapshotRules()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     demo: Demo | None = None
@@ -224,6 +155,12 @@ class Config(_Model):
         """The domains that knowledge may cross from into `target`, sorted."""
         declared = self.domains[target].bridges_from
         return sorted(d for d in self.domains if d != target) if declared is None else sorted(declared)
+
+    def cleaning_of(self, domain: str) -> Cleaning:
+        """The cleaning rules of a domain: key by key its own or else the general ones."""
+        own = self.domains[domain].cleaning
+        given = {} if own is None else {key: getattr(own, key) for key in own.model_fields_set}
+        return self.cleaning.model_copy(update=given)
 
     def resolve(self, path: str) -> Path:
         """A path of the file as an absolute path: environment expanded, relative to the file's folder."""

@@ -93,7 +93,7 @@ def require_sources(config: Config) -> None:
 
     The demo world's files are written by the run itself, so they need not exist before it.
     """
-    from orchestration.sources import check_sources
+    from orchestration.landing.sources import check_sources
 
     if config.demo is None and (faults := check_sources(config)):
         raise ConfigError(config.path, [fault.removeprefix(f"{config.path}: ") for fault in faults])

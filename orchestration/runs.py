@@ -11,7 +11,7 @@ from datetime import date
 
 import dagster as dg
 
-from orchestration.loading import Span
+from orchestration.landing.loading import Span
 from orchestration.partitions import CONFIG
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -16,6 +16,7 @@ from orchestration.partitions import AS_OF, WINDOWS
 from orchestration.runs import materialise, multi_key
 
 SERVING = ("recommendation_lists", "recommendations")
+MODELS = ("group:staging", "group:intermediate", "group:marts")
 TRAINING = ("bridge", "evaluation", "model_version")
 
 
@@ -55,14 +56,19 @@ def preparing(config: Config, as_of: str, first_window: str, last_window: str) -
     first, last = config.domain_names[0], config.domain_names[-1]
     windows = multi_key(domain=first, window=first_window), multi_key(domain=last, window=last_window)
     landing = ["demo_world"] if config.demo else []
-    dbt = ["group:staging", "group:intermediate", "group:marts"]
     return [
-        Stage("catalogues", [*landing, "raw/items"], [(first, last)]),
-        Stage("events", ["raw/events", *dbt], [windows]),
+        Stage("catalogues", [*landing, "raw/items", "raw/users"], [(first, last)]),
+        Stage("events", ["raw/events", *MODELS], [windows]),
         Stage("text", ["item_texts", "item_embeddings"], [(first, last)]),
         Stage("text index", ["item_index"], [(name, None) for name in config.domain_names]),
         Stage("snapshot", ["training_snapshot"], [(as_of, None)]),
     ]
+
+
+def models(first: tuple[str, str], last: tuple[str, str]) -> Stage:
+    """All dbt models for the rectangle between two (domain, window) corners, without loading a file."""
+    corners = [multi_key(domain=domain, window=window) for domain, window in (first, last)]
+    return Stage("models", MODELS, [(corners[0], corners[1])])
 
 
 def training(config: Config, as_of: str) -> list[Stage]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from orchestration.config import Config, parse_config
-from orchestration.loading import Span, load_events, load_items
+from orchestration.landing.loading import Span, load_events, load_items
 from orchestration.resources.warehouse import Warehouse
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -130,7 +130,7 @@ def document() -> dict[str, Any]:
                     "format": "csv",
                     "columns": {"item": "item_id", "text": ["title", "blurb"]},
                 },
-                "event_weights": {"view": 1, "purchase": 4, "cancel": -4},
+                "event_weights": {"view": 1, "purchase": 4},
             },
             "films": {
                 "events": {

@@ -1,21 +1,26 @@
-{# Windowed models are rebuilt for the span of one run: whole windows are deleted and inserted again, so that a
-   window that has become empty loses its rows, which dbt's own delete+insert would leave standing. #}
-
-{% macro in_span(relation=none) -%}
+{# The windows of one run: var('span') is {domains: [...], start: YYYY-MM-DD, end: YYYY-MM-DD}, or none for all. #}
+{% macro in_span() -%}
     {%- set span = var('span') -%}
-    {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- if span -%}
-        {{ prefix }}domain in ('{{ span.domains | join("', '") }}')
-        and {{ prefix }}window_start >= date '{{ span.start }}'
-        and {{ prefix }}window_start < date '{{ span.end }}'
+        (domain in ('{{ span.domains | join("', '") }}') and window_start >= date '{{ span.start }}' and window_start < date '{{ span.end }}')
     {%- else -%}
-        true
+        (domain is not null and window_start is not null)
     {%- endif -%}
 {%- endmacro %}
 
-{% macro get_incremental_replace_span_sql(arg_dict) %}
-    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
-    delete from {{ arg_dict['target_relation'] }} where {{ in_span() }};
-    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
-    select {{ columns }} from {{ arg_dict['temp_relation'] }}
-{% endmacro %}
+{# A span in parts of whole windows with about so many log lines each. #}
+{% macro parts_of_span(most_lines) -%}
+    {%- set windows = run_query(
+        "select domain, window_start, count(*) from " ~ source('raw', 'events') ~ " where " ~ in_span()
+        ~ " group by all order by all"
+    ) -%}
+    {%- set parts = [] -%}
+    {%- for domain, window, lines in windows.rows -%}
+        {%- if parts and parts[-1].domain == domain and parts[-1].lines + lines <= most_lines -%}
+            {%- do parts[-1].update(last=window, lines=parts[-1].lines + lines) -%}
+        {%- else -%}
+            {%- do parts.append({'domain': domain, 'first': window, 'last': window, 'lines': lines}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(parts) }}
+{%- endmacro %}

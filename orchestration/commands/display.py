@@ -32,11 +32,21 @@ def quiet(log: Path) -> Iterator[Console]:
         try:
             yield Console(file=terminal, width=None if terminal.isatty() else WIDTH, highlight=False)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush_or_drop()
             for descriptor, copy in enumerate(saved, start=1):
                 os.dup2(copy, descriptor)
                 os.close(copy)
+
+
+def _flush_or_drop() -> None:
+    """Flush both streams into the log; what a full disk cannot hold must not come on the terminal later."""
+    for descriptor, stream in enumerate((sys.stdout, sys.stderr), start=1):
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), descriptor)
+            stream.flush()
 
 
 class Progress:

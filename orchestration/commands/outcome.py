@@ -33,6 +33,8 @@ def sentence(title: str, results: Results) -> str:
         return f"{_rows(results, 'raw/items')} lines of catalogues read"
     if title == "events":
         return f"{_rows(results, 'raw/events')} log lines read; {_cleaned()}"
+    if title == "models":
+        return _cleaned()
     if title == "text":
         found = metadata_of(results, "item_embeddings")
         counts = {name: sum(m.get(name, 0) for m in found) for name in ("new", "reused", "without_text")}

@@ -70,7 +70,7 @@ def run_everything(config: Config, home: Home, as_of: date | None) -> None:
             from orchestration.commands.outcome import print_outcome
             from orchestration.stages import whole_path
 
-            _run_stages(whole_path(config, day), home, progress, log)
+            run_stages(whole_path(config, day), home, progress, log)
             print_outcome(console, config, home, date.fromisoformat(day), time.monotonic() - progress.started)
         except StageError as error:
             console.print(
@@ -82,7 +82,8 @@ def run_everything(config: Config, home: Home, as_of: date | None) -> None:
             raise SystemExit(130) from None
 
 
-def _run_stages(todo: Sequence[Stage], home: Home, progress: Progress, log: Path) -> None:
+def run_stages(todo: Sequence[Stage], home: Home, progress: Progress, log: Path) -> None:
+    """Run stages in order, a line for each; StageError at the first that fails."""
     began = time.monotonic()
     with progress.working("loading"):
         import dagster as dg

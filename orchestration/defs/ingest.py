@@ -2,19 +2,28 @@
 
 import dagster as dg
 
-from orchestration.loading import Loaded, load_events, load_items
+from orchestration.landing.loading import Loaded, load_events, load_items
+from orchestration.landing.sources import SourceError
+from orchestration.landing.users import load_users
 from orchestration.partitions import CONFIG, DOMAIN_WINDOWS, DOMAINS
 from orchestration.resources.warehouse import Warehouse
 from orchestration.runs import span_of
-from orchestration.sources import SourceError
 
 _LANDING = ["demo_world"] if CONFIG.demo else []
 
 
 def _metadata(loaded: dict[str, Loaded]) -> dict[str, dg.MetadataValue]:
     records = [
-        dg.TableRecord({"domain": d, "rows": n.rows, "unparsable": n.unparsable, "files": n.files})
-        for d, n in loaded.items()
+        dg.TableRecord(
+            {
+                "domain": domain,
+                "rows": found.rows,
+                "unparsable": found.unparsable,
+                "of other domains": found.elsewhere,
+                "files": found.files,
+            }
+        )
+        for domain, found in loaded.items()
     ]
     return {
         "dagster/row_count": dg.MetadataValue.int(sum(n.rows for n in loaded.values())),
@@ -59,6 +68,25 @@ def raw_items(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.Mat
         raise dg.Failure(description=str(error), allow_retries=False) from error
     if empty := [domain for domain, found in loaded.items() if found.rows == found.unparsable]:
         raise dg.Failure(description="\n".join(map(_no_items, empty)), allow_retries=False)
+    return dg.MaterializeResult(metadata=_metadata(loaded))
+
+
+@dg.asset(
+    key=["raw", "users"],
+    group_name="raw",
+    kinds={"duckdb"},
+    deps=_LANDING,
+    partitions_def=DOMAINS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="warehouse",
+)
+def raw_users(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
+    """User files as read, where a domain has any. One row per line of a user file; bad ones have `error`."""
+    try:
+        with warehouse.write() as connection:
+            loaded = load_users(connection, CONFIG, sorted(context.partition_keys))
+    except SourceError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
     return dg.MaterializeResult(metadata=_metadata(loaded))
 
 

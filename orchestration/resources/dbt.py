@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from packaging.version import Version
 from orchestration.config import Home
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
-_PARSED = ("*.yml", "models/**/*", "macros/**/*", "tests/**/*")
+_PARSED = ("*.yml", "models/**/*", "snapshots/**/*", "macros/**/*", "tests/**/*")
+_RUNS_KEPT = 5
 
 
 def project_hash(folder: Path = PROJECT) -> str:
@@ -31,7 +33,8 @@ def project_hash(folder: Path = PROJECT) -> str:
     return digest.hexdigest()
 
 
-def _dbt_environment() -> dict[str, str]:
+def dbt_environment() -> dict[str, str]:
+    """The environment of a dbt process: which warehouse, and which profile."""
     return {**os.environ, "LANDBRIDGE_WAREHOUSE": str(Home().warehouse), "DBT_PROFILES_DIR": str(PROJECT)}
 
 
@@ -46,7 +49,7 @@ def _parse(target: Path, stamp: str) -> None:
             str(PROJECT),
         ]
         command += ["--target-path", folder, "--log-path", folder]
-        done = subprocess.run(command, env=_dbt_environment(), cwd=PROJECT, capture_output=True, text=True)
+        done = subprocess.run(command, env=dbt_environment(), cwd=PROJECT, capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"dbt parse of {PROJECT} failed:\n{done.stdout}{done.stderr}")
         target.mkdir(exist_ok=True)
@@ -70,6 +73,16 @@ def dbt_project() -> DbtProject:
     os.environ["LANDBRIDGE_WAREHOUSE"] = str(Home().warehouse)
     os.environ["DBT_TARGET_PATH"] = str(target)
     return DbtProject(project_dir=PROJECT, profiles_dir=PROJECT, target_path=target)
+
+
+def forget_old_runs(op: str, kept: int = _RUNS_KEPT) -> None:
+    """Remove the folders that earlier runs of an op left: dagster-dbt makes one of 2 MB for each.
+
+    The newest are kept: they hold dbt's log and the SQL as it ran.
+    """
+    folders = sorted((Home().root / "dbt").glob(f"{op}-*"), key=lambda folder: folder.stat().st_mtime)
+    for folder in folders[: max(len(folders) - kept, 0)]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class InstalledDbt(DbtCliResource):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 
 from orchestration.config import Home
+from orchestration.full_disk import full_disk_line, is_full_disk
 
 SCHEMAS = ("raw", "staging", "intermediate", "marts")
 _Settings = dict[str, str | bool | int | float | list[str]]
@@ -21,8 +22,12 @@ _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE = 0.25  # seconds; ten seconds in all, then somebody keeps the file open on purpose
 
 
-class WarehouseError(Exception):
-    """The warehouse cannot be opened; the message says what to do."""
+class WarehouseError(dg.Failure):
+    """The warehouse cannot be used; the message says what to do, also where it is how a step ends."""
+
+
+class FullDiskError(WarehouseError):
+    """The disk of the home is full."""
 
 
 def _connect(path: Path, read_only: bool, settings: _Settings) -> duckdb.DuckDBPyConnection:
@@ -45,7 +50,7 @@ def _connect(path: Path, read_only: bool, settings: _Settings) -> duckdb.DuckDBP
 
 
 class Warehouse(dg.ConfigurableResource):
-    """Connections to the home's warehouse; `memory_limit` bounds DuckDB, which spills to disk beyond it.
+    """Connections to the home's warehouse; `memory_limit` bounds DuckDB, which then spills beside the file.
 
     root: the home's folder, None for LANDBRIDGE_HOME at the time of the call.
     """
@@ -65,11 +70,23 @@ class Warehouse(dg.ConfigurableResource):
         return self.home.warehouse
 
     def _settings(self) -> _Settings:
-        return {
-            "memory_limit": self.memory_limit,
-            "threads": self.threads,
-            "temp_directory": str(self.home.root / "tmp" / "duckdb"),
-        }
+        return {"memory_limit": self.memory_limit, "threads": self.threads}
+
+    @contextmanager
+    def _open(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection; FullDiskError where the disk is full, then or in the block."""
+        connection = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = _connect(self.path, read_only, self._settings())
+            yield connection
+        except (duckdb.Error, OSError) as error:
+            if not is_full_disk(error, self.home):
+                raise
+            raise FullDiskError(full_disk_line(self.home)) from error
+        finally:
+            if connection is not None:
+                connection.close()
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -78,20 +95,25 @@ class Warehouse(dg.ConfigurableResource):
             raise WarehouseError(
                 f"{self.path} does not exist yet; materialise raw/events and raw/items first"
             )
-        connection = _connect(self.path, True, self._settings())
-        try:
+        with self._open(read_only=True) as connection:
             yield connection
-        finally:
-            connection.close()
 
     @contextmanager
     def write(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The one read-write connection; the schemas exist. Who calls it has `pool="warehouse"`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = _connect(self.path, False, self._settings())
         try:
-            for schema in SCHEMAS:
-                connection.execute(f"create schema if not exists {schema}")
-            yield connection
-        finally:
-            connection.close()
+            with self._open(read_only=False) as connection:
+                for schema in SCHEMAS:
+                    connection.execute(f"create schema if not exists {schema}")
+                yield connection
+        except FullDiskError:
+            self.reclaim()
+            raise
+
+    def reclaim(self) -> None:
+        """Give back to a full disk what transactions that it undid have taken in the file.
+
+        Others need it too: Dagster can otherwise not even write that the step has failed.
+        """
+        with suppress(WarehouseError, duckdb.Error), self._open(read_only=False) as connection:
+            connection.execute("checkpoint")

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 with lines as (
-    select * from {{ ref('stg_items') }} where reason is null
+    select * from {{ ref('int_item_verdicts') }} where reason is null
 ),
 
 versions as (

@@ -1,7 +1,7 @@
-{{ config(materialized='incremental', incremental_strategy='replace_span', on_schema_change='fail') }}
+{{ config(materialized='windowed') }}
 
 with kept as (
-    select * from {{ ref('int_event_verdicts') }} where reason is null and {{ in_span() }}
+    select * from {{ ref('int_event_verdicts') }} where reason is null and cancels is null and {{ in_span() }}
 )
 
 select
@@ -10,10 +10,10 @@ select
     user_id,
     item_id,
     max(event_time) as event_time,
-    -- Looking ten times is no purchase: the strongest event counts once, each negative one (a cancellation) does.
+    -- Looking ten times is no purchase: the strongest event counts once, each negative one (a dislike) does.
     coalesce(max(weight) filter (weight > 0), 0) + coalesce(sum(weight) filter (weight < 0), 0) as weight,
     cast(count(*) as integer) as events,
-    string_agg(distinct event_type, ',' order by event_type) as event_types,
+    array_to_string(list_sort(list(distinct event_type)), ',') as event_types,
     first(source_file order by event_time, source_file, source_line) as source_file,
     first(source_line order by event_time, source_file, source_line) as source_line
 from kept

@@ -23,6 +23,7 @@ cleaned as (
             else lower(trim(settings.default_event))
         end as event_type,
         try_cast(trim(events.value) as double) as value,
+        abs(try_cast(trim(events.quantity) as double)) as quantity,
         -- for the quarantine
         events.raw_line,
         events.error

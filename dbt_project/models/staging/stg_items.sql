@@ -4,17 +4,17 @@ with items as (
 
 cleaned as (
     select
+        -- where it stands
         domain,
         source_file,
         source_line,
+        -- what
         nullif(trim(item_id), '') as item_id,
         [nullif(trim(regexp_replace(text, '\s+', ' ', 'g')), '') for text in texts if nullif(trim(text), '') is not null]
             as texts,
+        -- for the quarantine
         raw_line,
-        case
-            when error is not null then 'unparsable'
-            when nullif(trim(item_id), '') is null then 'missing_item'
-        end as reason
+        error
     from items
 )
 

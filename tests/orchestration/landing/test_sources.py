@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from orchestration.sources import SourceError, check_sources, event_source, find_files
+from orchestration.landing.sources import SourceError, check_sources, event_source, find_files
 
 
 def test_a_good_world_has_no_fault(world) -> None:

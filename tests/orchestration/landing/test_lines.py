@@ -12,15 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration import lines
-from orchestration.lines import csv_records, numbered_lines, read_lines
+from orchestration.landing import lines
+from orchestration.landing.lines import Dialect, csv_records, line_blocks, read_lines
+
+
+def lines_of(path: Path, encoding: str = "utf-8") -> list[bytes]:
+    return [line for block in line_blocks(path, encoding) for line in block.split(b"\n")]
 
 
 def records(text: str, block: int = 10_000) -> list[tuple[int, str]]:
     rows = text.encode().split(b"\n")
     if rows[-1] == b"":
         rows.pop()
-    blocks = iter([rows[i : i + block] for i in range(0, len(rows), block)])
+    blocks = iter([b"\n".join(rows[i : i + block]) for i in range(0, len(rows), block)])
     return [
         (n, r.decode())
         for numbers, found in csv_records(blocks, ",")
@@ -31,7 +35,7 @@ def records(text: str, block: int = 10_000) -> list[tuple[int, str]]:
 def test_line_numbers_count_blank_lines_and_ends_of_line_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xef\xbb\xbfuser,item\r\nu1,i1\r\n\r\nu2,i2")
-    assert list(numbered_lines(path)) == [(1, b"user,item"), (2, b"u1,i1"), (3, b""), (4, b"u2,i2")]
+    assert lines_of(path) == [b"user,item", b"u1,i1", b"", b"u2,i2"]
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "bz2"])
@@ -39,29 +43,52 @@ def test_compression_is_told_by_content_not_by_name(tmp_path: Path, compression:
     path = tmp_path / "plain.csv"
     with pa.output_stream(str(path), compression=compression) as stream:
         stream.write(b"a\nb\n")
-    assert list(numbered_lines(path)) == [(1, b"a"), (2, b"b")]
+    assert lines_of(path) == [b"a", b"b"]
 
 
 def test_a_broken_gzip_stream_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(gzip.compress(b"user,item\n" * 5000)[:-20])
     with pytest.raises(OSError):
-        list(numbered_lines(path))
+        lines_of(path)
 
 
 def test_lines_across_blocks_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "BLOCK", 7)
     path = tmp_path / "a.csv"
     path.write_bytes(b"first line\nsecond line\n")
-    assert list(numbered_lines(path)) == [(1, b"first line"), (2, b"second line")]
+    assert lines_of(path) == [b"first line", b"second line"]
 
 
 def test_a_line_that_is_not_utf8_is_kept_and_marked(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"u,i\nu1,caf\xe9\nu2,caf\xc3\xa9\n")
-    table = read_lines(path, "csv").read_all()
+    table = read_lines(path, Dialect("csv")).read_all()
     assert table["raw_line"].to_pylist() == ["u,i", "u1,caf\\xe9", "u2,café"]
     assert table["error"].to_pylist() == [None, "not UTF-8", None]
+
+
+@pytest.mark.parametrize(
+    "encoding,mark", [("utf-16-le", b""), ("utf-16", b"\xff\xfe"), ("utf-16", b"\xfe\xff")]
+)
+def test_a_line_break_of_a_wide_encoding_is_a_whole_character(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, mark: bytes
+) -> None:
+    """U+0A05 and U+0100 side by side hold the bytes of a line feed, half of each."""
+    monkeypatch.setattr(lines, "BLOCK", 4)
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        mark + "\u0a05\u0100\u0a05\n\u0a00\r\n\nö".encode("utf-16-be" if mark == b"\xfe\xff" else "utf-16-le")
+    )
+    assert [line.decode() for line in lines_of(path, encoding)] == ["\u0a05\u0100\u0a05", "\u0a00", "", "ö"]
+
+
+def test_a_line_that_is_not_in_its_encoding_harms_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes('x,"a\n\x81b"\n'.encode("latin-1") + "€\n".encode("cp1252"))
+    table = read_lines(path, Dialect("csv", encoding="cp1252")).read_all()
+    assert table["raw_line"].to_pylist() == ['x,"a\n\\x81b"', "€"]
+    assert table["error"].to_pylist() == ["not CP1252", None]
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 100])

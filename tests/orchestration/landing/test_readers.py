@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.readers import rows_sql, time_sql
-from orchestration.sources import Source
+from orchestration.landing.lines import Dialect
+from orchestration.landing.readers import rows_sql, time_sql
+from orchestration.landing.sources import Source
 
 ROLES = {"user": "user id", "item": "item"}
 CSV = 'item,user id,x\ni1,u1,\n"i,""2""",u2,y\n'
@@ -25,8 +26,11 @@ def read(
     delimiter: str = ",",
     roles: dict[str, str] = ROLES,
 ) -> list[tuple]:
-    source = Source(path.parent / "landbridge.yaml", "domains.a.events", str(path), form, delimiter, roles)
-    return connection.execute(rows_sql(connection, source, path)).fetchall()
+    dialect = Dialect(form, delimiter)
+    source = Source(path.parent / "landbridge.yaml", "domains.a.events", str(path), dialect, roles)
+    rows = connection.execute(rows_sql(connection, source, path)).fetchall()
+    assert all(belongs for *_, belongs in rows)
+    return [row[:-1] for row in rows]
 
 
 def written(folder: Path, form: str) -> Path:
@@ -92,6 +96,51 @@ def test_a_bad_json_line_is_a_row_with_its_error(
     ]
 
 
+def dialect_rows(connection: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, **roles: str) -> list:
+    source = Source(path.parent / "landbridge.yaml", "domains.a.events", str(path), dialect, roles)
+    return [row[:-1] for row in connection.execute(rows_sql(connection, source, path)).fetchall()]
+
+
+def test_a_file_without_a_header_and_with_a_longer_delimiter(connection, tmp_path: Path) -> None:
+    path = tmp_path / "movies.dat"
+    path.write_bytes('1::"Great" Caf\xe9::Drama\n2::a,b:c\n'.encode("latin-1"))
+    dialect = Dialect("csv", "::", ("id", "title", "genres"), encoding="iso8859-1")
+    assert dialect_rows(connection, path, dialect, item="id", title="title || ' (' || genres || ')'") == [
+        (1, '1::"Great" Café::Drama', None, "1", '"Great" Café (Drama)'),
+        (2, "2::a,b:c", "expected 3 fields, found 2", None, None),
+    ]
+
+
+def test_without_quoting_a_quote_is_a_character(connection, tmp_path: Path) -> None:
+    path = tmp_path / "a.inter"
+    path.write_text('user_id:token\titem_id:token\n"u1\ti"1\n')
+    roles = {"user": "user_id:token", "item": '"item_id:token"'}
+    assert dialect_rows(connection, path, Dialect("csv", "\t", quoting=False), **roles) == [
+        (2, '"u1\ti"1', None, '"u1', 'i"1')
+    ]
+
+
+def test_python_literals(connection, tmp_path: Path) -> None:
+    path = tmp_path / "meta.json"
+    path.write_text(
+        "{'asin': 'B1', 'title': \"It's\", 'categories': [['Books', None]]}\n{'asin': open('x')}\n"
+    )
+    roles = {"item": "asin", "title": "title", "first": "categories ->> '$[0][0]'"}
+    first, second = dialect_rows(connection, path, Dialect("python"), **roles)
+    assert first[2:] == (None, "B1", "It's", "Books")
+    assert second == (2, "{'asin': open('x')}", "not a Python dict", None, None, None)
+
+
+def test_a_column_that_is_a_time_is_taken_as_it_is(connection, tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    moments = pa.array([datetime(2026, 1, 2, 12), None, datetime(1931, 1, 1)], pa.timestamp("ns"))
+    pq.write_table(pa.table({"at": moments, "text": ["2026-01-02 13:00+01", "soon", None]}), path)
+    rows = dialect_rows(connection, path, Dialect("parquet"), time="at", other="text")
+    assert [row[3] for row in rows] == [NOON, None, None]
+    rows = dialect_rows(connection, path, Dialect("parquet"), time="cast(text as timestamptz)")
+    assert [row[3] for row in rows] == [NOON, None, None]
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_an_empty_file_has_no_rows(connection, tmp_path: Path, form: str) -> None:
     path = tmp_path / "a"
@@ -111,6 +160,11 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
         ("1767355200000000", "us", None, NOON),
         ("1767355200000000000", "ns", None, NOON),
         ("1767355200000", "s", None, None),  # milliseconds taken for seconds: the year 57,975
+        ("1767355200000000499", "ns", None, NOON),
+        ("1767355200.0000004", "s", None, NOON),
+        ("1.7673552e9", "s", None, NOON),
+        ("17673552000e-1", "s", None, NOON),
+        ("99999999999999999999", "ns", None, None),
         ("-5", "s", None, None),
         ("soon", "s", None, None),
         ("2026-01-02T12:00:00", None, None, NOON),

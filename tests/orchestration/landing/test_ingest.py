@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.config import Calendar
-from orchestration.loading import Span, horizon, window_sql
-from orchestration.sources import SourceError
+from orchestration.landing.loading import Span, horizon, window_sql
+from orchestration.landing.sources import SourceError
 
 EVENTS = "select * exclude (occurred_at), cast(occurred_at as varchar) from raw.events order by all"
 DAYS = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"]
@@ -129,7 +129,7 @@ def test_killing_a_load_at_any_moment_leaves_the_rows_before_and_the_next_load_c
     world.write("books.csv", "user_id,item_id,time,event,rating\n" + lines)
     program = (
         "from datetime import date\nfrom orchestration.config import load_config\n"
-        "from orchestration.loading import Span, load_events\n"
+        "from orchestration.landing.loading import Span, load_events\n"
         "from orchestration.resources.warehouse import Warehouse\n"
         "with Warehouse().write() as w:\n    print('open', flush=True)\n"
         "    load_events(w, load_config(), Span(('books', 'films'), date(2026, 1, 1), date(2026, 1, 4)))\n"
