@@ -126,7 +126,7 @@ def compare(lines: int, shuffled: bool, scratch: Path | None) -> None:
         for contender, result in found.items():
             rate = sum(expected["lines"].values()) / result["seconds"]
             print(
-                f"  {contender:15} {result['seconds']:7.1f} s  {result['cpu']:7.1f} CPU s  {rate:9,.0f} lines/s"
+                f"  {contender:15} {result['seconds']:7.1f} s {result['cpu']:7.1f} CPU s {rate:9,.0f} lines/s"
                 f"  peak {result['gib']:.2f} GiB  {ours / result['seconds']:5.2f} x its time is ours",
                 flush=True,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,16 +49,15 @@ def dbt_run(dbt_target: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    from orchestration.resources.dbt import PROJECT
+    from orchestration.resources.dbt import PROJECT, covering
 
     def run(span: Span | None = None, command: str = "run") -> None:
         monkeypatch.setenv("LANDBRIDGE_WAREHOUSE", str(Home().warehouse))
         monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
-        covered = {"domains": span.domains, "start": str(span.start), "end": str(span.end)} if span else None
         target = str(dbt_target)
         places = ["--project-dir", str(PROJECT), "--target-path", target, "--log-path", target]
-        arguments = ["--quiet", command, *places, "--vars", json.dumps({"span": covered})]
-        done = dbtRunner().invoke(arguments)
+        with covering(span):
+            done = dbtRunner().invoke(["--quiet", command, *places])
         DuckDBConnectionManager.close_all_connections()
         failed = [f"{r.node.name}: {r.message}" for r in (done.result or []) if r.status in ("error", "fail")]
         assert done.success, failed or done.exception

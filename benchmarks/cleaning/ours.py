@@ -30,9 +30,9 @@ cleaning:
 )
 
 from orchestration.config import load_config  # noqa: E402  # the configuration is read on import below
-from orchestration.defs.clean import build_arguments  # noqa: E402
+from orchestration.defs.clean import BUILD  # noqa: E402
 from orchestration.landing.loading import Span, load_events, load_items  # noqa: E402
-from orchestration.resources.dbt import dbt_project, dbt_resource  # noqa: E402
+from orchestration.resources.dbt import covering, dbt_project, dbt_resource  # noqa: E402
 from orchestration.resources.warehouse import Warehouse  # noqa: E402
 
 config = load_config()
@@ -42,13 +42,10 @@ with Warehouse().write() as connection:
     load_items(connection, config, ["shop"])
     load_events(connection, config, span)
 project = dbt_project()
-arguments = build_arguments({"domains": ["shop"], "start": str(span.start), "end": str(span.end)})
-subprocess.run(
-    [dbt_resource(project).dbt_executable, "--quiet", *arguments, "--project-dir", str(project.project_dir)],
-    check=True,
-    stdout=sys.stderr,
-    env={**os.environ, "DBT_PROFILES_DIR": str(project.project_dir)},
-)
+dbt = [dbt_resource(project).dbt_executable, "--quiet", *BUILD, "--project-dir", str(project.project_dir)]
+with covering(span):
+    environment = {**os.environ, "DBT_PROFILES_DIR": str(project.project_dir)}
+    subprocess.run(dbt, check=True, stdout=sys.stderr, env=environment)
 with Warehouse().read() as connection:
     lines = connection.execute("select reason, sum(rows)::bigint from marts.mart_data_quality group by 1")
     counts = {"lines": dict(lines.fetchall())}

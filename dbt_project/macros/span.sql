@@ -1,6 +1,8 @@
-{# The windows of one run: var('span') is {domains: [...], start: YYYY-MM-DD, end: YYYY-MM-DD}, or none for all. #}
+{# The windows of one run: LANDBRIDGE_SPAN is {"domains": [...], "start": "YYYY-MM-DD", "end": "YYYY-MM-DD"} as JSON;
+   unset means every window. No `--vars`: dbt parses the whole project anew for other ones, 5 s of every run. It is
+   read at execution only, as dbt would also parse the models anew that read it before. #}
 {% macro in_span() -%}
-    {%- set span = var('span') -%}
+    {%- set span = fromjson(env_var('LANDBRIDGE_SPAN', 'null')) if execute else none -%}
     {%- if span -%}
         (domain in ('{{ span.domains | join("', '") }}') and window_start >= date '{{ span.start }}' and window_start < date '{{ span.end }}')
     {%- else -%}

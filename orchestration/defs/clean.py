@@ -1,6 +1,5 @@
 """raw -> staging -> intermediate -> marts: the dbt project as assets, one `dbt build` for a run."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtC
 from orchestration.full_disk import full_disk_line, is_full_disk
 from orchestration.landing.raw_tables import prepare
 from orchestration.partitions import CONFIG, DOMAIN_WINDOWS
-from orchestration.resources.dbt import dbt_project, forget_old_runs
+from orchestration.resources.dbt import covering, dbt_project, forget_old_runs
 from orchestration.resources.warehouse import FullDiskError, Warehouse
 from orchestration.runs import span_of
 
@@ -38,10 +37,8 @@ class LayerTranslator(DagsterDbtTranslator):
         return DOMAIN_WINDOWS if dbt_resource_props["name"] in WINDOWED else None
 
 
-def build_arguments(span: Mapping[str, Any] | None) -> list[str]:
-    """`dbt build` over a span of windows (None: all), without unit tests, which test the code."""
-    variables = [] if span is None else ["--vars", json.dumps({"span": span})]
-    return ["build", "--exclude-resource-type", "unit_test", *variables]
+# Data tests with the models, without unit tests, which test the code.
+BUILD = ["build", "--exclude-resource-type", "unit_test"]
 
 
 @dbt_assets(
@@ -55,15 +52,14 @@ def build_arguments(span: Mapping[str, Any] | None) -> list[str]:
 )
 def clean(context: dg.AssetExecutionContext, dbt: DbtCliResource, warehouse: Warehouse) -> Iterator[Any]:
     """The models and their data tests, for the windows of the run."""
-    span = None
-    if context.has_partition_key or context.has_partition_key_range:
-        covered = span_of(context)
-        span = {"domains": covered.domains, "start": str(covered.start), "end": str(covered.end)}
+    partitioned = context.has_partition_key or context.has_partition_key_range
     with warehouse.write() as connection:
         prepare(connection, CONFIG)  # weights or identity may have changed since the lines were loaded
     held = []  # dbt has the warehouse until it ends, and the picture is drawn from what it wrote
     try:
-        for event in dbt.cli(build_arguments(span), context=context).stream():
+        with covering(span_of(context) if partitioned else None):
+            invocation = dbt.cli(BUILD, context=context)
+        for event in invocation.stream():
             if _key_of(event, context) == OVERLAP:
                 held.append(event)
             else:

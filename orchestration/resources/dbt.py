@@ -6,11 +6,14 @@ dagster-dbt prepares the manifest only under its development CLI; headless runs 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +22,10 @@ from dagster_dbt import DbtCliResource, DbtProject
 from packaging.version import Version
 
 from orchestration.config import Home
+from orchestration.landing.loading import Span
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+SPAN = "LANDBRIDGE_SPAN"  # dbt_project/macros/span.sql reads it
 _PARSED = ("*.yml", "models/**/*", "snapshots/**/*", "macros/**/*", "tests/**/*")
 _RUNS_KEPT = 5
 
@@ -83,6 +88,21 @@ def forget_old_runs(op: str, kept: int = _RUNS_KEPT) -> None:
     folders = sorted((Home().root / "dbt").glob(f"{op}-*"), key=lambda folder: folder.stat().st_mtime)
     for folder in folders[: max(len(folders) - kept, 0)]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def covering(span: Span | None) -> Iterator[None]:
+    """Limit the dbt commands that are started inside to the windows of a span; None is all of them."""
+    before = os.environ.pop(SPAN, None)
+    if span is not None:
+        windows = {"domains": span.domains, "start": str(span.start), "end": str(span.end)}
+        os.environ[SPAN] = json.dumps(windows)
+    try:
+        yield
+    finally:
+        os.environ.pop(SPAN, None)
+        if before is not None:
+            os.environ[SPAN] = before
 
 
 class InstalledDbt(DbtCliResource):

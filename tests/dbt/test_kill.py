@@ -1,7 +1,7 @@
 """kill -9 in the middle, fifty times: windows are whole old or whole new, and one more run makes all right.
 
-The children that are killed are forks of this process, which has imported everything and parsed the project: a
-process of its own would spend seconds on that, and nearly all kills would hit it there.
+The children that are killed are forks of this process, which has imported everything and parsed the project:
+a process of its own would spend seconds on that, and nearly all kills would hit it there.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from orchestration.config import Home
 from orchestration.resources.dbt import PROJECT
 
 pytestmark = pytest.mark.slow
-KILLS = {"load": 35, "build": 15}
-LINES = 6_000
+KILLS = {"load": 38, "build": 12}
+LINES = 2_000
 FILES = ("books.csv", "books_items.csv", "films.jsonl", "films_items.jsonl")
-# When something was loaded or seen for the first time: the only columns in which an undisturbed home may differ.
+# When something was loaded or first seen: the only columns in which an undisturbed home may differ.
 MOMENTS = {"loaded_at", "detected_at", "dbt_valid_from", "dbt_updated_at", "dbt_scd_id"}
 WINDOWS = """
-select domain, cast(window_start as varchar), count(*), sum(hash({columns})) from {table} group by all order by all
+select domain, cast(window_start as varchar), count(*), sum(hash({columns})) from {table} group by all
 """
-CATALOGUES = "select domain, count(*), sum(hash(item_id, texts)) from raw.items group by all order by all"
+CATALOGUES = "select domain, count(*), sum(hash(item_id, texts)) from raw.items group by all"
+FILLED = {"raw.events", "raw.items", "intermediate.int_event_verdicts", "marts.quarantine"} | {
+    f"marts.{name}" for name in ("fct_interactions", "fct_cancellations", "fct_sessions", "item_text_history")
+}
 
 
 class Shop:
@@ -79,8 +82,8 @@ class Shop:
     def tables(self) -> dict[str, list[tuple]]:
         """Every relation of the layers, sorted rows of text; of texts over time the present ones."""
         found = self.world.rows(
-            "select table_schema || '.' || table_name, list(column_name order by ordinal_position) "
-            "from information_schema.columns where table_schema in ('raw', 'intermediate', 'marts') group by all"
+            "select table_schema || '.' || table_name, list(column_name order by ordinal_position) from "
+            "information_schema.columns where table_schema in ('raw', 'intermediate', 'marts') group by all"
         )
         rows = {}
         for table, columns in found:
@@ -142,13 +145,13 @@ def test_fifty_kills_and_one_more_run_leave_what_an_undisturbed_home_has(
         for name, work in (("load", shop.load), ("build", build)):
             _, seconds[name] = forked(work)
         whole[state] = shop.windows()
+        if state == "old":
+            (world.folder / "home").mkdir()
+            shutil.copy2(Home().warehouse, world.folder / "home")
     expected = shop.tables()
     assert all(whole["old"][table].isdisjoint(whole["new"][table]) for table in whole["old"])
 
     monkeypatch.setenv("LANDBRIDGE_HOME", str(world.folder / "home"))
-    shop.put("old")
-    shop.load()
-    build()
     rng, hits = random.Random(50), dict.fromkeys(KILLS, 0)
     works = rng.sample([name for name, count in KILLS.items() for _ in range(count)], sum(KILLS.values()))
     while works:
@@ -169,7 +172,7 @@ def test_fifty_kills_and_one_more_run_leave_what_an_undisturbed_home_has(
     assert hits == KILLS
     assert found.keys() == expected.keys()
     assert [table for table, rows in expected.items() if found[table] != rows] == []
-    assert all(expected.values())
+    assert {table for table, rows in expected.items() if rows} >= FILLED
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
 from log_world import KEPT, QUARANTINED, World
 
 from orchestration.config import Home
-from orchestration.landing.loading import Span
-from orchestration.resources.dbt import PROJECT
 
 pytestmark = pytest.mark.slow
 TABLES = ("fct_interactions", "dim_items", "dim_users", "item_documents", "quarantine", "mart_data_quality")
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("dbt")
-
-
-@pytest.fixture
-def build(target: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run dbt in this process (a process of its own takes 4 s); all tests share one parsed project."""
-    runner = dbtRunner()
-
-    def run(span: Span | None = None, command: str = "run") -> None:
-        monkeypatch.setenv("LANDBRIDGE_WAREHOUSE", str(Home().warehouse))
-        monkeypatch.setenv("DBT_PROFILES_DIR", str(PROJECT))
-        variables = (
-            {"domains": span.domains, "start": str(span.start), "end": str(span.end)} if span else None
-        )
-        places = ["--project-dir", str(PROJECT), "--target-path", str(target), "--log-path", str(target)]
-        arguments = ["--quiet", command, *places, "--vars", json.dumps({"span": variables})]
-        done = runner.invoke(arguments)
-        DuckDBConnectionManager.close_all_connections()
-        failed = [f"{r.node.name}: {r.message}" for r in (done.result or []) if r.status in ("error", "fail")]
-        assert done.success, failed or done.exception
-
-    return run
 
 
 def marts(world: World) -> dict[str, list]:
     return {table: world.rows(f"select * from marts.{table} order by all") for table in TABLES}
 
 
-def test_a_full_run(world: World, build) -> None:
+def test_a_full_run(world: World, dbt_run) -> None:
     """Also runs the data tests and the unit tests of the project."""
     world.load()
-    build(command="build")
+    dbt_run(command="build")
     reasons = world.rows("select reason, sum(rows) from marts.mart_data_quality group by 1")
     assert dict(reasons) == {"kept": sum(KEPT.values()), **QUARANTINED}
     assert world.rows(
@@ -92,11 +58,11 @@ def test_a_full_run(world: World, build) -> None:
     ]
 
 
-def test_windows_run_in_any_cut_and_order_or_twice_give_the_same_tables(world: World, build) -> None:
+def test_windows_run_in_any_cut_and_order_or_twice_give_the_same_tables(world: World, dbt_run) -> None:
     world.load()
-    build()
+    dbt_run()
     whole = marts(world)
-    build(world.span())
+    dbt_run(world.span())
     assert marts(world) == whole
     Home().warehouse.unlink()
     for start, end, domains in (
@@ -106,13 +72,13 @@ def test_windows_run_in_any_cut_and_order_or_twice_give_the_same_tables(world: W
     ):
         span = world.span(start, end, domains)
         world.load(span)
-        build(span)
+        dbt_run(span)
     assert marts(world) == whole
 
 
-def test_a_window_that_became_empty_loses_its_rows_and_no_other_window_changes(world: World, build) -> None:
+def test_a_window_that_became_empty_loses_its_rows_and_no_other_window_changes(world: World, dbt_run) -> None:
     world.load()
-    build()
+    dbt_run()
     before = marts(world)
     kept = [
         line for line in (world.folder / "books.csv").read_text().splitlines() if "2026-01-03" not in line
@@ -120,7 +86,7 @@ def test_a_window_that_became_empty_loses_its_rows_and_no_other_window_changes(w
     world.write("books.csv", "\n".join(kept) + "\n")
     span = world.span("2026-01-03", "2026-01-04", ["books"])
     world.load(span)
-    build(span)
+    dbt_run(span)
     after = marts(world)
     for table in ("fct_interactions", "mart_data_quality"):
         rest = [row for row in before[table] if not (row[0] == "books" and str(row[1]) == "2026-01-03")]
@@ -134,22 +100,22 @@ def test_a_window_that_became_empty_loses_its_rows_and_no_other_window_changes(w
         ({"map": "people.csv"}, ["books:u2", "films:u3", "p1"]),
     ],
 )
-def test_identity(world: World, build, identity: object, users: list[str]) -> None:
+def test_identity(world: World, dbt_run, identity: object, users: list[str]) -> None:
     world.write("people.csv", "domain,user_id,shared_id\nbooks,u1,p1\nfilms,u1,p1\nfilms,u1,p1\n")
     world.document["identity"] = identity
     world.load()
-    build()
+    dbt_run()
     assert [user for (user,) in world.rows("select user_id from marts.dim_users order by 1")] == users
 
 
-def test_hard_worlds_lose_nothing(world: World, build) -> None:
+def test_hard_worlds_lose_nothing(world: World, dbt_run) -> None:
     """An empty log, a log of bad lines only, a catalogue without rows, one without text columns."""
     world.write("books.csv", "")
     world.write("books_items.csv", "item_id,title,blurb\n")
     world.write("films.jsonl", "nonsense\n\n")
     del world.document["domains"]["films"]["items"]["columns"]["text"]
     world.load()
-    build()
+    dbt_run()
     assert marts(world)["fct_interactions"] == []
     assert world.rows("select domain, reason, rows from marts.mart_data_quality") == [
         ("films", "unparsable", 2)
@@ -159,7 +125,7 @@ def test_hard_worlds_lose_nothing(world: World, build) -> None:
     ]
 
 
-def test_a_catalogue_that_names_an_item_more_than_once(world: World, build) -> None:
+def test_a_catalogue_that_names_an_item_more_than_once(world: World, dbt_run) -> None:
     """The text seen most often wins, then the latest, and any text over none."""
     world.write(
         "books_items.csv",
@@ -167,7 +133,7 @@ def test_a_catalogue_that_names_an_item_more_than_once(world: World, build) -> N
         "b3,Often,\nb3,Often,\nb3,Once,\nb4,Only,\nb4,,\nb4,,\n ,Nobody,\n",
     )
     world.load()
-    build()
+    dbt_run()
     query = "select item_id, title from marts.item_documents where domain = 'books' order by 1"
     assert world.rows(query) == [("b1", "New"), ("b3", "Often"), ("b4", "Only")]
     query = "select source_line, reason, raw_line from marts.quarantine where kind = 'items' order by 1"
