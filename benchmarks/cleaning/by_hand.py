@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
-import duckdb
+began = time.perf_counter()
 
+import duckdb  # noqa: E402
+
+startup = time.perf_counter() - began
 folder = Path(sys.argv[1])
 SCRIPT = f"""
 create table catalogue as
@@ -62,7 +66,7 @@ with gaps as (
 )
 select day, u, session, min(t), max(t), count(*), count(distinct i) as items from numbered group by all;
 """
-(folder / "home").mkdir()
+(folder / "home").mkdir(exist_ok=True)
 connection = duckdb.connect(str(folder / "home" / "by_hand.duckdb"))
 connection.execute("set threads = 2")
 connection.execute("set memory_limit = '3GB'")
@@ -79,4 +83,4 @@ for table, query in {
     "sessions": "select count(*), sum(items) from sessions",
 }.items():
     counts[table] = [round(float(number)) for number in connection.execute(query).fetchone()]
-print(json.dumps(counts))
+print(json.dumps({"startup": startup, **counts}))

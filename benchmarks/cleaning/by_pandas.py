@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+began = time.perf_counter()
 
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+
+startup = time.perf_counter() - began
 folder = Path(sys.argv[1])
 catalogue = set(pd.read_csv(folder / "items.csv")["item_id"].str.strip())
 lines = (folder / "log.csv").read_text().split("\n")[1:]
@@ -59,6 +63,7 @@ sessions = kept.groupby(["day", "user", "session"], sort=False).agg(
 print(
     json.dumps(
         {
+            "startup": startup,
             "lines": {reason: int(count) for reason, count in log["reason"].value_counts().items()},
             "interactions": [len(interactions), round(float(interactions["weight"].sum()))],
             "sessions": [len(sessions), int(sessions["items"].sum())],

@@ -6,7 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+began = time.perf_counter()
 
 folder = Path(sys.argv[1])
 home = folder / "home"
@@ -35,6 +38,7 @@ from orchestration.landing.loading import Span, load_events, load_items  # noqa:
 from orchestration.resources.dbt import covering, dbt_project, dbt_resource  # noqa: E402
 from orchestration.resources.warehouse import Warehouse  # noqa: E402
 
+startup = time.perf_counter() - began
 config = load_config()
 calendar = config.calendar
 span = Span(("shop",), calendar.start, calendar.end)
@@ -45,7 +49,10 @@ project = dbt_project()
 dbt = [dbt_resource(project).dbt_executable, "--quiet", *BUILD, "--project-dir", str(project.project_dir)]
 with covering(span):
     environment = {**os.environ, "DBT_PROFILES_DIR": str(project.project_dir)}
+    began = time.perf_counter()
     subprocess.run(dbt, check=True, stdout=sys.stderr, env=environment)
+    results = json.loads((home / "dbt" / "run_results.json").read_text())
+    startup += time.perf_counter() - began - results["elapsed_time"]
 with Warehouse().read() as connection:
     lines = connection.execute("select reason, sum(rows)::bigint from marts.mart_data_quality group by 1")
     counts = {"lines": dict(lines.fetchall())}
@@ -54,4 +61,4 @@ with Warehouse().read() as connection:
         "sessions": "select count(*), sum(items) from marts.fct_sessions",
     }.items():
         counts[table] = [round(float(number)) for number in connection.execute(query).fetchone()]
-print(json.dumps(counts))
+print(json.dumps({"startup": startup, **counts}))

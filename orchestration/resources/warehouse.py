@@ -55,7 +55,7 @@ class Warehouse(dg.ConfigurableResource):
     root: the home's folder, None for LANDBRIDGE_HOME at the time of the call.
     """
 
-    memory_limit: str = "1GB"
+    memory_limit: str = "3GB"
     threads: int = 2
     root: str | None = None
 
