@@ -93,7 +93,7 @@ def test_the_command_starts_without_dagster_torch_and_mlflow():
 def test_config_check_names_what_is_in_order(shop):
     result = landbridge("config", "check", shop)
     assert result.exit_code == 0, result.output
-    assert "1 domains: shop" in result.output
+    assert "in order; domains: shop" in result.output
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -265,8 +266,9 @@ def test_a_version_predicts_in_a_process_that_has_never_seen_this_repository(reg
 
 
 def test_parallel_steps_create_the_store_once(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert pool.map(connect_and_count, [str(tmp_path)] * 2) == [1, 1]
+    # Not a multiprocessing.Pool: leaving one terminates its processes, and MLflow's threads can hang on that.
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(connect_and_count, [str(tmp_path)] * 2)) == [1, 1]
 
 
 def connect_and_count(root):
