@@ -36,8 +36,8 @@ ADVICE = {
     "zero_value": "cleaning.zero_value: keep takes these lines in; then replay",
     "not_an_item": "a pattern of cleaning.not_items matches; narrow it if these are items, then replay",
     "test_account": "a pattern of cleaning.test_accounts matches; narrow it if these are users, then replay",
-    "duplicate": "the same line stands earlier in the window and counts there; nothing is to be done",
     "orphan_item": "add the item to the catalogue of domains.D.items, materialise raw/items, then replay",
+    "duplicate": "the same line stands earlier in the window and counts there; nothing is to be done",
     "near_duplicate": "it repeats a line within cleaning.near_duplicate_seconds; lower that if both count, "
     "then replay",
     "bot": "the user exceeds cleaning.bots on that day; raise the limit if it is a person, then replay",
