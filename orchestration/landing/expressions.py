@@ -9,6 +9,7 @@ computed before it. CASE around it stops the one, a last element that is no cons
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import json
 import re
@@ -57,6 +58,8 @@ class Resolved:
 def _duckdb() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("set TimeZone = 'UTC'")
+    # A connection that outlives the interpreter makes DuckDB list everything it holds as leaked.
+    atexit.register(_duckdb.cache_clear)
     return connection
 
 
