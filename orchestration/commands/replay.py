@@ -13,10 +13,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from orchestration.commands.display import Progress, quiet
-from orchestration.commands.run import NEXT, StageError, run_stages
+from orchestration.commands.run import ending_in_words, run_stages
 from orchestration.config import Config, Home
 from orchestration.landing.replay import LEFT_OUT, Outcome, ReplayError, Touched, pending, replay, settle
 from orchestration.landing.sources import SourceError
@@ -27,7 +26,7 @@ from orchestration.resources.warehouse import Warehouse, WarehouseError
 def replay_rejected(config: Config, home: Home, selection: Selection) -> None:
     """Replay the selected log lines; exits with status 1 where the models cannot be rebuilt."""
     log = home.root / "logs" / "replay.log"
-    with quiet(log) as console:
+    with quiet(log) as console, ending_in_words(console, log):
         try:
             if unfinished := _unfinished(home):
                 console.print("an earlier replay was interrupted; completing it first")
@@ -41,14 +40,6 @@ def replay_rejected(config: Config, home: Home, selection: Selection) -> None:
             _mention_catalogues(console, selection)
         except (QuarantineError, ReplayError, SourceError, WarehouseError) as error:
             raise click.ClickException(str(error)) from error
-        except StageError as error:
-            console.print(
-                f"\n{escape(str(error))}\n\nWhat next: {NEXT}.\nEverything that was said: {escape(str(log))}"
-            )
-            raise SystemExit(1) from error
-        except KeyboardInterrupt:
-            console.print("\ninterrupted; give the same command again: it completes what is missing")
-            raise SystemExit(130) from None
 
 
 def _unfinished(home: Home) -> Touched | None:

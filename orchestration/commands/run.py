@@ -25,6 +25,7 @@ from orchestration.environment import require_sources
 
 if TYPE_CHECKING:
     import dagster as dg
+    from rich.console import Console
     from rich.status import Status
 
     from orchestration.stages import Stage
@@ -56,13 +57,28 @@ def choose_as_of(wanted: date | None) -> str:
     return wanted.isoformat() if wanted else newest
 
 
+@contextmanager
+def ending_in_words(console: Console, log: Path) -> Iterator[None]:
+    """A stage that fails, or Ctrl-C, ends the command with what to do next and not with a traceback."""
+    try:
+        yield
+    except StageError as error:
+        console.print(
+            f"\n{escape(str(error))}\n\nWhat next: {NEXT}.\nEverything that was said: {escape(str(log))}"
+        )
+        raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; give the same command again: it completes what is missing")
+        raise SystemExit(130) from None
+
+
 def run_everything(config: Config, home: Home, as_of: date | None) -> None:
     """Run every stage and print the results; exits with status 1 where a stage fails."""
     require_sources(config)
     log = home.root / "logs" / "run.log"
     with quiet(log) as console:
         progress = Progress(console)
-        try:
+        with ending_in_words(console, log):
             day = choose_as_of(as_of)
             console.print(
                 f"Landbridge: {', '.join(config.domain_names)} as of {day}, state in {escape(str(home.root))}"
@@ -72,14 +88,6 @@ def run_everything(config: Config, home: Home, as_of: date | None) -> None:
 
             run_stages(whole_path(config, day), home, progress, log)
             print_outcome(console, config, home, date.fromisoformat(day), time.monotonic() - progress.started)
-        except StageError as error:
-            console.print(
-                f"\n{escape(str(error))}\n\nWhat next: {NEXT}.\nEverything that was said: {escape(str(log))}"
-            )
-            raise SystemExit(1) from error
-        except KeyboardInterrupt:
-            console.print("\ninterrupted; give the same command again: it completes what is missing")
-            raise SystemExit(130) from None
 
 
 def run_stages(todo: Sequence[Stage], home: Home, progress: Progress, log: Path) -> None:

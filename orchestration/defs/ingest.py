@@ -1,6 +1,10 @@
 """Landing files -> raw: every line with its file and number, in the window it belongs to."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
+import duckdb
 
 from orchestration.landing.loading import Loaded, load_events, load_items
 from orchestration.landing.sources import SourceError
@@ -31,6 +35,16 @@ def _metadata(loaded: dict[str, Loaded]) -> dict[str, dg.MetadataValue]:
     }
 
 
+@contextmanager
+def _writing(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse to load into; a fault of a file fails the run in its own words, and once."""
+    try:
+        with warehouse.write() as connection:
+            yield connection
+    except SourceError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
 @dg.asset(
     key=["raw", "events"],
     group_name="raw",
@@ -42,11 +56,8 @@ def _metadata(loaded: dict[str, Loaded]) -> dict[str, dg.MetadataValue]:
 )
 def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Behaviour logs as read. One row per line of a log, with file and line; bad ones have `error`."""
-    try:
-        with warehouse.write() as connection:
-            loaded = load_events(connection, CONFIG, span_of(context))
-    except SourceError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+    with _writing(warehouse) as connection:
+        loaded = load_events(connection, CONFIG, span_of(context))
     return dg.MaterializeResult(metadata=_metadata(loaded))
 
 
@@ -61,11 +72,8 @@ def raw_events(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.Ma
 )
 def raw_items(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """Catalogues as read. One row per line of a catalogue, with file and line; bad ones have `error`."""
-    try:
-        with warehouse.write() as connection:
-            loaded = load_items(connection, CONFIG, sorted(context.partition_keys))
-    except SourceError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+    with _writing(warehouse) as connection:
+        loaded = load_items(connection, CONFIG, sorted(context.partition_keys))
     if empty := [domain for domain, found in loaded.items() if found.rows == found.unparsable]:
         raise dg.Failure(description="\n".join(map(_no_items, empty)), allow_retries=False)
     return dg.MaterializeResult(metadata=_metadata(loaded))
@@ -82,11 +90,8 @@ def raw_items(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.Mat
 )
 def raw_users(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """User files as read, where a domain has any. One row per line of a user file; bad ones have `error`."""
-    try:
-        with warehouse.write() as connection:
-            loaded = load_users(connection, CONFIG, sorted(context.partition_keys))
-    except SourceError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+    with _writing(warehouse) as connection:
+        loaded = load_users(connection, CONFIG, sorted(context.partition_keys))
     return dg.MaterializeResult(metadata=_metadata(loaded))
 
 
