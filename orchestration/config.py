@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestration.domain_config import Cleaning, Domain, Model
+from orchestration.domain_config import Cleaning, Domain, Model, TextRules, check_template
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
 _ENV = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -61,13 +61,54 @@ class Calendar(Model):
         return day + timedelta(days=7 if self.grain == "week" else 1)
 
 
+class Adaptation(Model):
+    """Fine-tuning of the encoder on the logs: LoRA on pairs of items that the same users took up together.
+
+    contrastive: pairs with in-batch negatives. mlm: masked-language modelling on the item texts. Joined by +
+    they run one after the other.
+    """
+
+    objective: Literal["contrastive", "mlm", "mlm+contrastive"] = "contrastive"
+    rank: int = Field(default=8, ge=1, le=256)
+    pairs: int = Field(default=20_000, ge=100)
+    epochs: int = Field(default=3, ge=1)
+    batch: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=5e-4, gt=0)
+
+
 class Encoder(Model):
-    """The language model that embeds item text."""
+    """The language model that embeds item text, and whether it is fine-tuned on the logs.
+
+    pooling auto: what the model's own files say, else the mean, or the last token of a decoder.
+    """
 
     model: str = "embedded"
     revision: str | None = None
     max_tokens: int = Field(default=256, ge=8)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    document_prefix: str = ""
+    query_prefix: str = ""
+    adaptation: Adaptation | None = None
+
+
+class Generator(Model):
+    """A language model that writes: descriptions of items with poor text, summaries of users' interests.
+
+    endpoint: base URL of an OpenAI-compatible service, its key in the environment variable `api_key_env`;
+    without one `model` is a Hugging Face id or folder that runs here. max_requests: the budget of one run.
+    """
+
+    model: str
+    endpoint: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    revision: str | None = None
+    writes: frozenset[Literal["items", "users"]] = frozenset({"items"})
+    poor_words: int = Field(default=4, ge=1)
+    max_requests: int = Field(default=1000, ge=1)
+    max_tokens: int = Field(default=120, ge=8)
+    timeout_seconds: float = Field(default=30, gt=0)
+    retries: int = Field(default=3, ge=0, le=10)
 
 
 class Core(Model):
@@ -131,6 +172,8 @@ class Config(Model):
     encoder: Encoder = Encoder()
     domains: dict[DomainName, Domain] = Field(min_length=1)
     cleaning: Cleaning = Cleaning()
+    text: TextRules = TextRules()
+    generator: Generator | None = None
     snapshot: SnapshotRules = SnapshotRules()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
@@ -145,6 +188,16 @@ class Config(Model):
                 if source == name or source not in domains:
                     raise ValueError(f"{name}.bridges_from names {source!r}; expected other domains")
         return domains
+
+    @model_validator(mode="after")
+    def _template_names_columns(self) -> Config:
+        for name, domain in self.domains.items():
+            if self.text.template is not None and (domain.text is None or domain.text.template is None):
+                try:
+                    check_template(self.text.template, domain.items.columns.text)
+                except ValueError as error:
+                    raise ValueError(f"domains.{name}: {error}") from None
+        return self
 
     @cached_property
     def domain_names(self) -> list[str]:
@@ -161,6 +214,12 @@ class Config(Model):
         own = self.domains[domain].cleaning
         given = {} if own is None else {key: getattr(own, key) for key in own.model_fields_set}
         return self.cleaning.model_copy(update=given)
+
+    def text_of(self, domain: str) -> TextRules:
+        """The text rules of a domain: key by key its own or else the general ones."""
+        own = self.domains[domain].text
+        given = {} if own is None else {key: getattr(own, key) for key in own.model_fields_set}
+        return self.text.model_copy(update=given)
 
     def resolve(self, path: str) -> Path:
         """A path of the file as an absolute path: environment expanded, relative to the file's folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from string import Formatter
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -74,6 +75,7 @@ class EventColumns(Model):
     event: str | None = None
     value: str | None = None
     quantity: str | None = None
+    text: str | None = None
 
 
 class EventFiles(Files):
@@ -111,6 +113,72 @@ class ItemFiles(Files):
     """A domain's catalogue."""
 
     columns: ItemColumns
+
+
+class VectorColumns(Model):
+    """Which columns of a modality's file hold the item and its vector, or the path of its image."""
+
+    item: str
+    vector: str | None = None
+    image: str | None = None
+
+    @model_validator(mode="after")
+    def _one_content(self) -> VectorColumns:
+        if (self.vector is None) == (self.image is None):
+            raise ValueError("expected either vector (numbers) or image (a path), not both")
+        return self
+
+
+class Modality(Files):
+    """What a domain knows of its items besides text, one row an item.
+
+    Vectors come as they are (a list column in Parquet, a JSON array in text); images, by paths relative to
+    the file that names them, go through the image encoder `model` (a Hugging Face id or a local folder).
+    """
+
+    columns: VectorColumns
+    model: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _model_is_for_images(self) -> Modality:
+        if (self.columns.image is None) != (self.model is None):
+            raise ValueError("model belongs to columns.image: give both for images, neither for vectors")
+        return self
+
+
+class Reviews(Model):
+    """What the text of events (`events.columns.text`) says about taste: how a review's sentiment is known.
+
+    rating: from `events.columns.value` on `rating_scale`. model: a text classifier whose labels run from
+    worst to best. none: every review counts alike.
+    """
+
+    sentiment: Literal["rating", "model", "none"] = "none"
+    rating_scale: tuple[float, float] = (1, 5)
+    model: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Reviews:
+        if (self.sentiment == "model") != (self.model is not None):
+            raise ValueError("model belongs to sentiment: model; give both or neither")
+        if self.rating_scale[0] >= self.rating_scale[1]:
+            raise ValueError(f"rating_scale {self.rating_scale}: expected [worst, best], worst < best")
+        return self
+
+
+class TextRules(Model):
+    """How an item's columns become the text that the encoder reads.
+
+    template: columns by name, such as "{title} | {brand} | {category}"; an empty column takes the separator
+    before it along. Without one the columns stand on lines of their own. boilerplate_share: a sentence that
+    more than this share of a domain's items repeat says nothing about any of them and is left out.
+    """
+
+    template: str | None = None
+    emoji: Literal["keep", "drop"] = "keep"
+    boilerplate_share: float | None = Field(default=0.2, gt=0, lt=1)
 
 
 class UserColumns(Model):
@@ -152,6 +220,9 @@ class Cleaning(Model):
         return {event.strip().lower(): whole.strip().lower() for event, whole in cancellations.items()}
 
 
+ModalityName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
 class Domain(Model):
     """One product surface with its own catalogue and log."""
 
@@ -161,6 +232,9 @@ class Domain(Model):
     event_weights: dict[str, float] = Field(default_factory=dict)
     users: UserFiles | None = None
     cleaning: Cleaning | None = None
+    text: TextRules | None = None
+    reviews: Reviews = Reviews()
+    modalities: dict[ModalityName, Modality] = Field(default_factory=dict)
     bridges_from: list[str] | None = None
 
     @model_validator(mode="after")
@@ -171,3 +245,32 @@ class Domain(Model):
                 f"event_weights lacks the default_event {default!r}, so no event would count; add it"
             )
         return self
+
+    @model_validator(mode="after")
+    def _rating_is_mapped(self) -> Domain:
+        if self.reviews.sentiment == "rating" and self.events.columns.value is None:
+            raise ValueError("reviews.sentiment rating reads events.columns.value, which is not set; set it")
+        return self
+
+    @model_validator(mode="after")
+    def _template_names_columns(self) -> Domain:
+        template = self.text.template if self.text else None
+        if template is not None:
+            check_template(template, self.items.columns.text)
+        return self
+
+
+def template_columns(template: str) -> list[str]:
+    """The columns that a template names, in order."""
+    return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+
+
+def check_template(template: str, columns: list[str]) -> None:
+    """ValueError where a template names no text column, a column that is none, or leaves out the title."""
+    named = template_columns(template)
+    if unknown := [name for name in named if name not in columns]:
+        raise ValueError(
+            f"text.template names {unknown[0]!r}; expected columns of items.columns.text: {columns}"
+        )
+    if not columns or columns[0] not in named:
+        raise ValueError("text.template leaves out the title, the first of items.columns.text; name it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from orchestration.config import Config, Home
@@ -15,7 +16,9 @@ def text_encoder(config: Config) -> TextEncoder:
     """The configured encoder; its weights load at the first `encode`."""
     from ml.text.encoder import EncoderConfig, TextEncoder
 
-    return TextEncoder(EncoderConfig(**config.encoder.model_dump()))
+    return TextEncoder(
+        EncoderConfig(**config.encoder.model_dump(include={f.name for f in fields(EncoderConfig)}))
+    )
 
 
 def embedded_snapshot(as_of_key: str, config: Config, home: Home) -> Snapshot:

@@ -21,7 +21,7 @@ from ml.text.source import EncoderError, ModelSource, resolve_model
 
 Progress = Callable[[int, int], None]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_POOLINGS = ("mean", "cls")
+_POOLINGS = ("auto", "mean", "cls")
 
 
 @dataclass(frozen=True)

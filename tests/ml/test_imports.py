@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "ml").rglob("*.py"))
 ALLOWED = {"torch", "transformers", "numpy", "scipy", "pyarrow", "safetensors", "ml"}
-OPTIONAL = {"faiss", "peft"}
+OPTIONAL = {"faiss", "peft", "selectolax", "emoji", "jieba", "py3langid", "stopwordsiso", "PIL"}
 FORBIDDEN = ("dagster", "dagster_dbt", "dbt", "duckdb", "mlflow", "pandas", "sklearn", "orchestration")
 
 BLOCKER = f"""
