@@ -7,6 +7,7 @@ EVENT_TIME = "event_time"  # timestamp[us], UTC
 WEIGHT = "weight"
 TITLE = "title"
 TEXT_HASH = "text_hash"
+SENTIMENT = "sentiment"  # of a review: -1 is the worst, 1 the best
 SCORE = "score"
 RANK = "rank"  # 1 is best
 REASON = "reason"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from ml import columns as c
+from ml.reviews import REVIEWS_FILE, Reviews, aligned, canonical
 
 INTERACTIONS_FILE = "interactions.parquet"
 ITEMS_FILE = "items.parquet"
@@ -33,13 +34,15 @@ class Catalogue:
     item_ids: (n,) unicode array, sorted. titles: (n,) object array, None where the item has no text.
     text_hashes: (n,) object array, None where the item has no text.
     vectors: (n, d) float32, L2-normalised text embeddings, zero rows where there is no text; None before
-    embedding.
+    embedding. modalities: name -> (n, d) float32, further vectors of any length (images, audio, behaviour),
+    zero rows where an item has none.
     """
 
     item_ids: np.ndarray
     titles: np.ndarray
     text_hashes: np.ndarray
     vectors: np.ndarray | None = None
+    modalities: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -57,7 +60,7 @@ class Interactions:
     """One domain's interactions, sorted by user, then time, then item; at most one per user and item.
 
     users, items: (m,) int32 positions. weights: (m,) float32 > 0. times: (m,) int64, microseconds since
-    epoch UTC.
+    epoch UTC. reviews: what users wrote with them; None where the log has no text.
     """
 
     users: np.ndarray
@@ -66,6 +69,7 @@ class Interactions:
     times: np.ndarray
     n_users: int
     n_items: int
+    reviews: Reviews | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -78,6 +82,7 @@ class Interactions:
             items=self.items[mask],
             weights=self.weights[mask],
             times=self.times[mask],
+            reviews=None if self.reviews is None else self.reviews.select(mask),
         )
 
     def before(self, time: int) -> Interactions:
@@ -126,19 +131,40 @@ class Snapshot:
         catalogues = {d: replace(cat, vectors=vectors.get(d)) for d, cat in self.catalogues.items()}
         return replace(self, catalogues=catalogues)
 
+    def with_modalities(self, modalities: Mapping[str, Mapping[str, np.ndarray]]) -> Snapshot:
+        """The same snapshot with further vectors: domain -> name -> (n_items, d) float32."""
+        catalogues = {
+            d: replace(cat, modalities=dict(modalities.get(d, {}))) for d, cat in self.catalogues.items()
+        }
+        return replace(self, catalogues=catalogues)
+
+    def with_review_vectors(self, vectors: Mapping[str, np.ndarray], encoder: str) -> Snapshot:
+        """The same snapshot with its reviews' embeddings: domain -> (r, d) float32, made by `encoder` (a key)."""
+        logs = dict(self.interactions)
+        for domain, found in vectors.items():
+            reviews = logs[domain].reviews
+            if reviews is not None:
+                embedded = replace(reviews, vectors=found, encoder=encoder)
+                logs[domain] = replace(logs[domain], reviews=embedded)
+        return replace(self, interactions=logs)
+
     def with_interactions(self, **domains: Interactions) -> Snapshot:
         """The same snapshot with the interactions of the named domains replaced."""
         return replace(self, interactions={**self.interactions, **domains})
 
 
 def content_digest(
-    interactions: pa.Table, items: pa.Table, as_of: int, rules: Mapping[str, Any] | None = None
+    interactions: pa.Table,
+    items: pa.Table,
+    as_of: int,
+    rules: Mapping[str, Any] | None = None,
+    reviews: pa.Table | None = None,
 ) -> str:
     """SHA-256 over as-of, the rules (JSON-able) and the canonical rows; independent of Parquet's encoding."""
     digest = hashlib.sha256(str(as_of).encode())
     if rules:
         digest.update(json.dumps(rules, sort_keys=True).encode())
-    for table in (interactions, items):
+    for table in (interactions, items, *([] if reviews is None else [reviews])):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table.combine_chunks(), max_chunksize=1 << 20)
@@ -166,12 +192,14 @@ def write_snapshot(
     items: pa.Table,
     as_of: int,
     rules: Mapping[str, Any] | None = None,
+    reviews: pa.Table | None = None,
 ) -> Path:
     """Write an immutable snapshot under `folder`/<digest> and return that path; an existing one is kept.
 
     interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per
     domain and item. rules: by what rules the rows were chosen and weighed and what they left out (JSON-able);
-    they stand in the manifest and count in the digest. Raises ValueError where a row is at or after `as_of`.
+    they stand in the manifest and count in the digest. reviews: REVIEWS_SCHEMA, one row at most per domain,
+    user and item; those of a pair without interaction are left out. Raises ValueError where a row is at or after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
         [
@@ -188,12 +216,16 @@ def write_snapshot(
             raise ValueError(
                 f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of"
             )
-    digest = content_digest(interactions, items, as_of, rules)
+    reviews = canonical(reviews, interactions)
+    digest = content_digest(interactions, items, as_of, rules, reviews)
     path = folder / digest[:16]
     if (path / MANIFEST_FILE).exists():
         return path
     path.mkdir(parents=True, exist_ok=True)
-    for table, name in ((interactions, INTERACTIONS_FILE), (items, ITEMS_FILE)):
+    tables = {INTERACTIONS_FILE: interactions, ITEMS_FILE: items}
+    if reviews is not None:
+        tables[REVIEWS_FILE] = reviews
+    for name, table in tables.items():
         pq.write_table(table, path / f".{name}.tmp", compression="zstd")
         (path / f".{name}.tmp").replace(path / name)
     manifest: dict[str, Any] = {
@@ -204,6 +236,8 @@ def write_snapshot(
     }
     if rules:
         manifest["rules"] = rules
+    if reviews is not None:
+        manifest["reviews"] = len(reviews)
     # The manifest comes last: a snapshot without one is unfinished and is written again.
     (path / ".manifest.tmp").write_text(json.dumps(manifest, indent=2))
     (path / ".manifest.tmp").replace(path / MANIFEST_FILE)
@@ -221,6 +255,7 @@ def read_snapshot(path: Path) -> Snapshot:
         raise FileNotFoundError(f"{path} holds no finished snapshot: materialise training_snapshot again")
     manifest = json.loads(manifest_path.read_text())
     table, items = pq.read_table(path / INTERACTIONS_FILE), pq.read_table(path / ITEMS_FILE)
+    written = pq.read_table(path / REVIEWS_FILE) if (path / REVIEWS_FILE).exists() else None
     users = np.array(sorted(pc.unique(table[c.USER_ID]).to_pylist()), dtype=str)
     catalogues, interactions = {}, {}
     for domain in sorted(pc.unique(items[c.DOMAIN]).to_pylist()):
@@ -240,4 +275,8 @@ def read_snapshot(path: Path) -> Snapshot:
             n_users=len(users),
             n_items=len(ids),
         )
+        if written is not None:
+            log, own = interactions[domain], written.filter(pc.equal(written[c.DOMAIN], domain))
+            places = _positions(own[c.USER_ID], users), _positions(own[c.ITEM_ID], ids)
+            interactions[domain] = replace(log, reviews=aligned(own, *places, log.users, log.items))
     return Snapshot(users, catalogues, interactions, manifest["as_of"], manifest["digest"])

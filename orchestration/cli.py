@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestration.commands.embeddings import embeddings
 from orchestration.commands.options import place_options
 from orchestration.commands.quarantine import quarantine
 from orchestration.commands.review import review
@@ -141,6 +142,7 @@ def config_check(path: str | None, config_path: str | None) -> None:
     click.echo(f"{settings.path}: in order; domains: {', '.join(settings.domain_names)}")
 
 
+main.add_command(embeddings)
 main.add_command(quarantine)
 main.add_command(review)
 

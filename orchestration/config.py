@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -110,6 +111,22 @@ class Generator(Model):
     timeout_seconds: float = Field(default=30, gt=0)
     retries: int = Field(default=3, ge=0, le=10)
 
+    @field_validator("endpoint")
+    @classmethod
+    def _is_base_url(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
+        try:
+            parts = urlsplit(endpoint)
+            sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # half an IPv6 address, a port that is no number
+            sound = False
+        if not sound or parts.query or parts.fragment:
+            raise ValueError("expected the base URL of a service, such as https://api.openai.com/v1")
+        if "@" in parts.netloc:  # an endpoint is shown in logs and metadata
+            raise ValueError("holds credentials; put the key into the variable that api_key_env names")
+        return endpoint
+
 
 class Core(Model):
     """Leave users and items with fewer interactions out of training, again and again until none is left."""
@@ -179,6 +196,15 @@ class Config(Model):
     promotion: Promotion = Promotion()
     demo: Demo | None = None
     path: Path = Field(DEFAULT_CONFIG, exclude=True)
+
+    @model_validator(mode="after")
+    def _encoder_is_no_domain(self) -> Config:
+        if self.encoder.adaptation is not None and "encoder" in self.domains:
+            raise ValueError(
+                "domains.encoder: landbridge-encoder is the fine-tuned encoder's name in MLflow; expected "
+                "another name for the domain, or no encoder.adaptation"
+            )
+        return self
 
     @field_validator("domains")
     @classmethod
@@ -277,7 +303,8 @@ def _fault_lines(error: ValidationError) -> list[str]:
         else:
             message = fault["msg"].removeprefix("Value error, ")
             got = fault.get("input")
-            shown = "" if isinstance(got, (dict, list, BaseModel)) else f" (got {got!r})"
+            secret = key == "generator.endpoint"  # it may hold a password
+            shown = "" if secret or isinstance(got, (dict, list, BaseModel)) else f" (got {got!r})"
             lines.append(f"{key or 'file'}: {message}{shown}")
     return [" ".join(line.split()) for line in lines]  # a key or a value may hold line breaks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from string import Formatter
 from typing import Annotated, Literal
 
@@ -236,6 +237,13 @@ class Domain(Model):
     reviews: Reviews = Reviews()
     modalities: dict[ModalityName, Modality] = Field(default_factory=dict)
     bridges_from: list[str] | None = None
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_a_code(cls, language: str) -> str:
+        if not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", language):
+            raise ValueError("expected a language code (ISO 639-1) such as en, zh or pt-BR")
+        return language
 
     @model_validator(mode="after")
     def _default_event_weighs(self) -> Domain:

@@ -1,8 +1,9 @@
-"""Training data as models read it: a snapshot with the configured encoder's text embeddings."""
+"""Training data as models read it: a snapshot with the vectors of its texts and its modalities."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.config import Config, Home
@@ -12,22 +13,44 @@ if TYPE_CHECKING:
     from ml.text.encoder import TextEncoder
 
 
-def text_encoder(config: Config) -> TextEncoder:
-    """The configured encoder; its weights load at the first `encode`."""
+def text_encoder(config: Config, adapter: Path | None = None) -> TextEncoder:
+    """The configured encoder, with the update in the folder `adapter`; weights load at the first `encode`."""
     from ml.text.encoder import EncoderConfig, TextEncoder
 
-    return TextEncoder(
-        EncoderConfig(**config.encoder.model_dump(include={f.name for f in fields(EncoderConfig)}))
-    )
+    known = config.encoder.model_dump(include={f.name for f in fields(EncoderConfig)})
+    return TextEncoder(EncoderConfig(**known, adapter=adapter))
+
+
+def encoder_in_use(config: Config, home: Home, as_of_key: str | None = None) -> TextEncoder:
+    """The encoder whose vectors a snapshot as of a day reads (None: the newest), adapted where it passed."""
+    from orchestration.adapters import Adapters
+
+    return text_encoder(config, Adapters(config, home).in_use(as_of_key))
 
 
 def embedded_snapshot(as_of_key: str, config: Config, home: Home) -> Snapshot:
-    """The snapshot of an as-of key with its items' vectors; a text not embedded yet counts as none."""
-    from ml.text.store import EmbeddingStore
-    from orchestration.defs.snapshot import snapshot_of
+    """The snapshot of an as-of key with its items' vectors, of text and of every modality.
 
-    snapshot, encoder = snapshot_of(as_of_key), text_encoder(config)
+    A text not embedded yet counts as none, and so does an item that a modality says nothing of.
+    """
+    from orchestration.defs.snapshot import snapshot_of
+    from orchestration.modalities import modalities_of
+    from orchestration.reviews import with_review_vectors
+
+    snapshot = snapshot_of(as_of_key)
+    modalities = {
+        name: modalities_of(config, home, name, catalogue) for name, catalogue in snapshot.catalogues.items()
+    }
+    encoder = encoder_in_use(config, home, as_of_key)
+    snapshot = with_review_vectors(snapshot, encoder.key, home)
+    return with_vectors_of(snapshot, encoder, home).with_modalities(modalities)
+
+
+def with_vectors_of(snapshot: Snapshot, encoder: TextEncoder, home: Home) -> Snapshot:
+    """The snapshot with what the store holds of one encoder."""
+    from ml.text.store import EmbeddingStore
+
     store = EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)
     return snapshot.with_vectors(
-        {name: store.matrix(cat.text_hashes) for name, cat in snapshot.catalogues.items()}
+        {name: store.domain_matrix(name, cat.text_hashes) for name, cat in snapshot.catalogues.items()}
     )

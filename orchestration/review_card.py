@@ -33,6 +33,16 @@ class DomainFacts:
 
 
 @dataclass(frozen=True)
+class UserWords:
+    """What a sampled user takes up in one domain, in words; `cohort` is the user's in the target."""
+
+    user: str
+    cohort: str
+    domain: str
+    keywords: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Card:
     """Everything the review card shows; `rows` and `lifts` are those of `ml.metrics.report.Report`."""
 
@@ -48,6 +58,7 @@ class Card:
     sources: Sequence[str]
     encoder: str
     data_digest: str
+    profiles: Sequence[UserWords] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,16 @@ def sections(card: Card) -> list[Section]:
     ]
     gate = Section(f"Gate: {'passed' if card.passed else 'not passed'}", card.reasons)
     limits = Section("Known limits", known_limits(card) or ["None that the figures show."])
-    return [gate, *metrics, _data(card), limits]
+    return [gate, *metrics, *_profiles(card), _data(card), limits]
+
+
+def _profiles(card: Card) -> list[Section]:
+    """The sampled users in words, so that a reader sees what there is to carry over; or nothing."""
+    if not card.profiles:
+        return []
+    body = [[p.user, p.cohort, p.domain, ", ".join(p.keywords)] for p in card.profiles]
+    line = "Some users of each cohort: the words that tell their histories from everybody's (c-TF-IDF)."
+    return [Section("Sampled users in words", (line,), Table(["user", "cohort", "domain", "keywords"], body))]
 
 
 def _data(card: Card) -> Section:
@@ -177,7 +197,8 @@ def markdown_table(table: Table) -> str:
     rule = [":--"] + ["--:"] * (len(table.header) - 1)
     # The em space keeps columns apart in MLflow, whose tables have no padding.
     spaced = [[row[0], *(f"&emsp;{cell}" for cell in row[1:])] for row in (table.header, *table.rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (spaced[0], rule, *spaced[1:]))
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in spaced]  # an id may hold a bar
+    return "\n".join("| " + " | ".join(row) + " |" for row in (escaped[0], rule, *escaped[1:]))
 
 
 def html(card: Card) -> str:

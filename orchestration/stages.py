@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import dagster as dg
 
 from orchestration.config import Config, ConfigError
+from orchestration.generation import writes
+from orchestration.modalities import domains_with_modalities
 from orchestration.partitions import AS_OF, WINDOWS
+from orchestration.reviews import reviewed_domains
 from orchestration.runs import materialise, multi_key
 
 SERVING = ("recommendation_lists", "recommendations")
@@ -59,10 +62,30 @@ def preparing(config: Config, as_of: str, first_window: str, last_window: str) -
     return [
         Stage("catalogues", [*landing, "raw/items", "raw/users"], [(first, last)]),
         Stage("events", ["raw/events", *MODELS], [windows]),
-        Stage("text", ["item_texts", "item_embeddings"], [(first, last)]),
+        Stage("text", _text_assets(config), [(first, last)]),
         Stage("text index", ["item_index"], [(name, None) for name in config.domain_names]),
-        Stage("snapshot", ["training_snapshot"], [(as_of, None)]),
+        Stage("snapshot", _snapshot_assets(config), [(as_of, None)]),
     ]
+
+
+def _text_assets(config: Config) -> list[str]:
+    """What the configuration asks for of the assets between catalogues and snapshot."""
+    optional = {
+        "generated_texts": writes(config, "items"),
+        "review_texts": bool(reviewed_domains(config)),
+        "review_embeddings": bool(reviewed_domains(config)),
+        "item_modalities": bool(domains_with_modalities(config)),
+    }
+    return ["item_texts", "item_embeddings", "domain_map", *(name for name, on in optional.items() if on)]
+
+
+def _snapshot_assets(config: Config) -> list[str]:
+    """The snapshot, and what is made of it once for all targets."""
+    optional = {
+        "generated_summaries": writes(config, "users"),
+        "adapted_encoder": config.encoder.adaptation is not None,
+    }
+    return ["training_snapshot", "user_profiles", *(name for name, on in optional.items() if on)]
 
 
 def models(first: tuple[str, str], last: tuple[str, str]) -> Stage:

@@ -14,12 +14,17 @@
         {% if existing is not none %}{% do adapter.drop_relation(existing) %}{% endif %}
         {% do run_query(create_table_as(False, target_relation, "select * from (" ~ sql ~ ") where false")) %}
     {% else %}
-        {%- set before = adapter.get_columns_in_relation(existing) | map(attribute='quoted') | join(', ') -%}
-        {% if before != names %}
+        {%- set before = adapter.get_columns_in_relation(existing) | map(attribute='quoted') | list -%}
+        {%- set added = columns | rejectattr('quoted', 'in', before) | list -%}
+        {% if before | length + added | length > columns | length %}
             {% do exceptions.raise_compiler_error(
-                this ~ " has other columns than its model now; build it whole once: dbt build --full-refresh"
+                this ~ " has columns that its model has no more; build it whole once: dbt build --full-refresh"
             ) %}
         {% endif %}
+        {# Windows outside the span were written before the column was thought of: there it is null until they run. #}
+        {% for column in added %}
+            {% do run_query("alter table " ~ target_relation ~ " add column " ~ column.quoted ~ " " ~ column.dtype) %}
+        {% endfor %}
         {% do run_query("delete from " ~ target_relation ~ " where " ~ in_span()) %}
     {% endif %}
     {% for part in parts_of_span(var('lines_at_once')) %}

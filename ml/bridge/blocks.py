@@ -17,6 +17,7 @@ from ml.bridge.histories import Histories
 from ml.factorize.als import WeightedALS
 from ml.factorize.normalise import degree
 from ml.factorize.svd import truncated_svd
+from ml.text.whitening import whitened
 
 # Residuals of a tenth of the last singular value: lists do not change below that, and it is several times
 # faster.
@@ -49,23 +50,26 @@ class Block(Protocol):
         """Undo `arrays`."""
 
 
-class _LinearBlock:
+class LinearBlock:
     """features = normalise(decayed history (u, n) @ item map (n, width))."""
 
     def __init__(self, domain: str, tau: float | None = None, **settings: Any) -> None:
         self.domain, self.tau = domain, tau
         self.settings = {"domain": domain, "tau": tau, **settings}
 
+    def _past(self, past: Histories) -> sparse.csr_matrix:
+        return past.decayed(self.domain, self.tau)
+
     def encode(self, past: Histories) -> np.ndarray:
         """(u, width) features, L2-normalised per user."""
-        features = past.decayed(self.domain, self.tau) @ self._map
-        return (features / _norms(features)).astype(np.float32)
+        features = self._past(past) @ self._map
+        return (features / row_norms(features)).astype(np.float32)
 
     def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
         """One row per past item, over the user's norm."""
-        row = past.decayed(self.domain, self.tau)
+        row = self._past(past)
         features = self._map[row.indices].astype(np.float64) * row.data[:, None]
-        return row.indices, features / _norms(features.sum(axis=0, keepdims=True))
+        return row.indices, features / row_norms(features.sum(axis=0, keepdims=True))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The item map."""
@@ -77,7 +81,7 @@ class _LinearBlock:
         return self
 
 
-class SVDFactors(_LinearBlock):
+class SVDFactors(LinearBlock):
     """History projected on the domain's truncated-SVD item factors."""
 
     kind = "svd_factors"
@@ -94,8 +98,11 @@ class SVDFactors(_LinearBlock):
         return self
 
 
-class TextProfile(_LinearBlock):
-    """Mean of the history items' text embeddings, centred and whitened per domain (ALGORITHM.md)."""
+class TextProfile(LinearBlock):
+    """Mean of the history items' text embeddings, centred and whitened per domain (ALGORITHM.md).
+
+    Where reviews tell that a user disliked an item, its text does not count as the user's taste.
+    """
 
     kind = "text_profile"
 
@@ -103,9 +110,14 @@ class TextProfile(_LinearBlock):
         super().__init__(domain, tau, rank=rank, floor=floor)
         self.rank, self.floor = rank, floor
 
+    def _past(self, past: Histories) -> sparse.csr_matrix:
+        return past.liked(self.domain, self.tau)
+
     def fit(self, task: Task) -> Self:
         """Whiten the catalogue's embeddings; items without text contribute nothing."""
         vectors = task.catalogues[self.domain].vectors
+        if vectors is None:
+            raise ValueError(f"{self.domain} has no text embeddings: materialise item_embeddings first")
         key = ("whitened", self.rank, self.floor)
         self._map = task.remember(vectors, key, lambda: whitened(vectors, self.rank, self.floor))
         return self
@@ -206,9 +218,6 @@ class ALSUserFactors:
         return self
 
 
-BLOCKS: dict[str, type] = {b.kind: b for b in (SVDFactors, TextProfile, TargetHistory, ALSUserFactors)}
-
-
 def item_projection(matrix: sparse.csr_matrix, rank: int, task: Task) -> np.ndarray:
     """(n, rank) D_i^-1/2 V of the degree-normalised matrix's truncated SVD: projects histories on it."""
     normalised = degree(matrix)
@@ -216,26 +225,7 @@ def item_projection(matrix: sparse.csr_matrix, rank: int, task: Task) -> np.ndar
     return (svd.v * normalised.items[:, None]).astype(np.float32)
 
 
-def whitened(vectors: np.ndarray | None, rank: int, floor: float) -> np.ndarray:
-    """(n, rank) centred and whitened text embeddings of a catalogue; zero rows where there is no text.
-
-    PCA whitening; eigenvalues below `floor` times the largest are raised to it: noise is not blown up.
-    """
-    if vectors is None:
-        raise ValueError("the catalogue has no text embeddings: materialise item_embeddings first")
-    held = np.abs(vectors).sum(axis=1) > 0
-    result = np.zeros((len(vectors), min(rank, vectors.shape[1])), np.float32)
-    if held.sum() < 2:
-        return result
-    centred = vectors[held].astype(np.float64)
-    centred -= centred.mean(axis=0)
-    values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-    values, axes = values[::-1][:rank], axes[:, ::-1][:, :rank]
-    rows = centred @ axes / np.sqrt(np.maximum(values, floor * values[0] + 1e-12))
-    result[held] = rows / np.sqrt(result.shape[1])
-    return result
-
-
-def _norms(features: np.ndarray) -> np.ndarray:
+def row_norms(features: np.ndarray) -> np.ndarray:
+    """(u, 1) L2 norms to divide by; 1 for a row of zeros."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     return np.where(norms > 0, norms, 1.0)

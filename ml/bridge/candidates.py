@@ -7,15 +7,21 @@ among its peers with enough.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
+from ml.bridge.modality_block import ModalityProfile
 from ml.bridge.popularity import Popularity
+from ml.bridge.review_block import ReviewedText, ReviewProfile
 from ml.bridge.ridge import RidgeBridge, ridge_from_settings
 from ml.bridge.union import JointSVD, UnionALS
 
+# The share of further modalities in the penalty; that they say nothing is the candidate without them.
+MODALITY_SCALES = (0.3, 1.0)
+# The same for users' own reviews, in a bridge whose items are described by reviews too.
+REVIEW_SCALES = (0.3, 1.0)
 KINDS: dict[str, Any] = {
     "popularity": lambda settings: Popularity(),
     "union_als": lambda settings: UnionALS(**settings),
@@ -68,17 +74,72 @@ def source_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     return found
 
 
+def _modality_blocks(
+    task: Task, domains: Sequence[str], scale: float, tau: float | None = None
+) -> dict[str, list]:
+    """name -> blocks: every further modality of the domains alone, and all where there are several."""
+    found: dict[str, list] = {}
+    for domain in domains:
+        for name, vectors in sorted(task.catalogues[domain].modalities.items()):
+            if vectors.any():
+                found.setdefault(name, []).append((ModalityProfile(domain, name, tau=tau), scale))
+    if len(found) > 1:
+        found["+".join(found)] = [block for blocks in found.values() for block in blocks]
+    return found
+
+
+def modality_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
+    """The item bridge with what the sources' items look or sound like beside their text."""
+    found: dict[str, Scorer] = {}
+    texts = [d for d in task.sources if _has_text(task, d)]
+    for scale in MODALITY_SCALES if scenario == "cold" else MODALITY_SCALES[-1:]:
+        for name, further in _modality_blocks(task, task.sources, scale).items():
+            blocks: list = [(SVDFactors(d), 1.0) for d in task.sources]
+            blocks += [(TextProfile(d), 1.0) for d in texts]
+            found[f"item_bridge:r10-t1-{name}={scale:g}"] = RidgeBridge(blocks + further, ridge=10.0)
+    return found
+
+
+def _has_reviews(task: Task, domain: str) -> bool:
+    reviews = task.interactions[domain].reviews
+    return reviews is not None and bool(reviews.embedded.any())
+
+
+def _review_blocks(task: Task, domain: str, scale: float, tau: float | None = None) -> list:
+    """The domain's text and reviews, as far as it has them."""
+    if not _has_reviews(task, domain):
+        return [(TextProfile(domain, tau=tau), 1.0)] if _has_text(task, domain) else []
+    return [(ReviewedText(domain, tau=tau), 1.0), (ReviewProfile(domain, tau=tau), scale)]
+
+
+def review_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
+    """The item bridge with what users wrote in the sources; none where nobody wrote anything."""
+    if not any(_has_reviews(task, d) for d in task.sources):
+        return {}
+    found: dict[str, Scorer] = {}
+    for scale in REVIEW_SCALES if scenario == "cold" else REVIEW_SCALES[-1:]:
+        blocks: list = [(SVDFactors(d), 1.0) for d in task.sources]
+        blocks += [block for d in task.sources for block in _review_blocks(task, d, scale)]
+        found[f"item_bridge:r10-t1-reviews={scale:g}"] = RidgeBridge(blocks, ridge=10.0)
+    return found
+
+
 def next_candidates(task: Task) -> dict[str, Scorer]:
     """Past to future inside the target: what a user's own sequence says comes next."""
-    found: dict[str, Scorer] = {}
-    for tau, ridge in ((3.0, 20.0),):
-        blocks: list = [(TargetHistory(task.target, tau), 1.0)]
-        if _has_text(task, task.target):
-            blocks.append((TextProfile(task.target, tau=tau), 1.0))
-        found[f"next_items:tau{tau:g}-r{ridge:g}"] = RidgeBridge(
-            blocks, ridge=ridge, rows="next", tau_next=tau
-        )
-    return found
+    tau, ridge = 3.0, 20.0
+    blocks: list = [(TargetHistory(task.target, tau), 1.0)]
+    if _has_text(task, task.target):
+        blocks.append((TextProfile(task.target, tau=tau), 1.0))
+    variants = {"": blocks}
+    for name, further in _modality_blocks(task, [task.target], MODALITY_SCALES[-1], tau).items():
+        variants[f"-{name}={MODALITY_SCALES[-1]:g}"] = blocks + further
+    if _has_reviews(task, task.target):
+        scale = REVIEW_SCALES[-1]
+        variants[f"-reviews={scale:g}"] = blocks[:1] + _review_blocks(task, task.target, scale, tau)
+    return {
+        f"next_items:tau{tau:g}-r{ridge:g}{variant}": RidgeBridge(mine, ridge, rows="next", tau_next=tau)
+        for variant, mine in variants.items()
+    }
 
 
 def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
@@ -89,5 +150,6 @@ def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     if task.sources or scenario == "time":
         found |= union_candidates(scenario)
     if task.sources:
-        found |= source_candidates(scenario, task)
+        found |= source_candidates(scenario, task) | modality_candidates(scenario, task)
+        found |= review_candidates(scenario, task)
     return found

@@ -6,8 +6,8 @@ measured is what is served.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -18,10 +18,17 @@ from ml.data import Interactions
 @dataclass(frozen=True)
 class Histories:
     """`weights[domain]`: (u, n_domain) CSR, interaction weights. `recency[domain]`: the same entries, holding
-    the item's place in the user's sequence counted from the latest (0 = the latest)."""
+    the item's place in the user's sequence counted from the latest (0 = the latest).
+
+    Where a log has reviews, the same entries again: `taste`, how much the user liked the item, in [0, 1], and
+    `reviews`, one more than the row of `review_vectors` (r, d) that holds what the user wrote (0 = nothing).
+    """
 
     weights: Mapping[str, sparse.csr_matrix]
     recency: Mapping[str, sparse.csr_matrix]
+    taste: Mapping[str, sparse.csr_matrix] = field(default_factory=dict)
+    reviews: Mapping[str, sparse.csr_matrix] = field(default_factory=dict)
+    review_vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return next(iter(self.weights.values())).shape[0]
@@ -34,16 +41,24 @@ class Histories:
         data = weights.data * np.exp(-self.recency[domain].data / tau)
         return _like(weights, data)
 
+    def liked(self, domain: str, tau: float | None) -> sparse.csr_matrix:
+        """`decayed`, times the taste where reviews tell it: what a user disliked is not what they like."""
+        weights = self.decayed(domain, tau)
+        taste = self.taste.get(domain)
+        return weights if taste is None else _like(weights, weights.data * taste.data)
+
     def counts(self, domain: str) -> np.ndarray:
         """(u,) how many items of the domain each user has."""
         return np.diff(self.weights[domain].indptr)
 
     def rows(self, selection: np.ndarray | slice) -> Histories:
         """The users at `selection`."""
-        return Histories(
-            {d: m[selection] for d, m in self.weights.items()},
-            {d: m[selection] for d, m in self.recency.items()},
-        )
+        return self.changed(lambda matrix: matrix[selection])
+
+    def changed(self, change: Callable[[sparse.csr_matrix], sparse.csr_matrix]) -> Histories:
+        """Every matrix changed in the same way."""
+        names = ("weights", "recency", "taste", "reviews")
+        return replace(self, **{n: {d: change(m) for d, m in getattr(self, n).items()} for n in names})
 
     def chunks(self, size: int) -> Iterable[tuple[slice, Histories]]:
         """The batch in slices of at most `size` users."""
@@ -54,24 +69,30 @@ class Histories:
 
 def histories(interactions: Mapping[str, Interactions], users: np.ndarray) -> Histories:
     """The histories of `users` (positions, (u,)) in every domain of `interactions`."""
-    weights, recency = {}, {}
+    found: dict[str, dict[str, sparse.csr_matrix]] = {
+        "weights": {},
+        "recency": {},
+        "taste": {},
+        "reviews": {},
+    }
     for domain, log in interactions.items():
         pointers = np.concatenate([[0], np.cumsum(log.counts())])
-        weights[domain] = _csr(log, log.weights, pointers)[users]
-        recency[domain] = _csr(log, _places_from_latest(log, pointers), pointers)[users]
-        # Both sorted by item now: a product that sorts one of them in place would part their entries.
-        weights[domain].sort_indices()
-        recency[domain].sort_indices()
-    return Histories(weights, recency)
+        entries = {"weights": log.weights, "recency": _places_from_latest(log, pointers), **_said(log)}
+        for name, data in entries.items():
+            matrix = _csr(log, data, pointers)[users]
+            # All sorted by item now: a product that sorts one of them in place would part their entries.
+            matrix.sort_indices()
+            found[name][domain] = matrix
+    return Histories(**found, review_vectors=_vectors(interactions))
 
 
 def past_and_next(
-    log: Interactions, tau_next: float, most_rows: int
+    log: Interactions, tau_next: float, most_rows: int, domain: str = ""
 ) -> tuple[np.ndarray, Histories, sparse.csr_matrix]:
     """Training rows for "what comes next": a user's log cut at each moment after the first.
 
-    Returns the user of each row (r,), the histories before the cut under the key "" and the targets (r, n),
-    the later items weighted exp(-place / tau_next), place 0 being the first after the cut. Where there are
+    Returns the user of each row (r,), the histories before the cut under the key `domain` and the targets
+    (r, n), the later items weighted exp(-place / tau_next), place 0 being the first after the cut. Where there are
     more than `most_rows` cuts, the latest of each user are kept.
     """
     pointers = np.concatenate([[0], np.cumsum(log.counts())])
@@ -89,13 +110,30 @@ def past_and_next(
         np.repeat(np.arange(len(cuts)), last - cuts),
     )
     shape = (len(cuts), log.n_items)
-    weights = sparse.csr_matrix((log.weights[past], (row_past, log.items[past])), shape=shape)
-    recency = sparse.csr_matrix((places_back.astype(np.float32), (row_past, log.items[past])), shape=shape)
+    entries = {"weights": log.weights[past], "recency": places_back.astype(np.float32)}
+    entries |= {name: data[past] for name, data in _said(log).items()}
+    cells = (row_past, log.items[past])
+    found = {name: {domain: sparse.csr_matrix((data, cells), shape=shape)} for name, data in entries.items()}
     place = future - np.repeat(cuts, last - cuts)
     targets = sparse.csr_matrix(
         (np.exp(-place / tau_next).astype(np.float32), (row_next, log.items[future])), shape=shape
     )
-    return log.users[cuts], Histories({"": weights}, {"": recency}), targets
+    return log.users[cuts], Histories(**found, review_vectors=_vectors({domain: log})), targets
+
+
+def _said(log: Interactions) -> dict[str, np.ndarray]:
+    """The entries of a log that reviews add."""
+    if log.reviews is None:
+        return {}
+    found = {"taste": log.reviews.taste}
+    if log.reviews.vectors is not None:
+        found["reviews"] = np.where(log.reviews.embedded, log.reviews.rows + 1, 0).astype(np.int32)
+    return found
+
+
+def _vectors(interactions: Mapping[str, Interactions]) -> dict[str, np.ndarray]:
+    held = {domain: log.reviews.vectors for domain, log in interactions.items() if log.reviews is not None}
+    return {domain: vectors for domain, vectors in held.items() if vectors is not None}
 
 
 def _spans(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

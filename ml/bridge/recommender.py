@@ -25,9 +25,11 @@ from ml.bridge.candidates import make
 from ml.bridge.contract import Parts, Scorer
 from ml.bridge.histories import Histories, histories
 from ml.bridge.protocol import scaled
+from ml.bridge.review_block import ReviewProfile
 from ml.data import Interactions, Snapshot
 from ml.metrics.cohorts import COLD, USER_COHORTS, user_cohort
 from ml.retrieval.exact import top_k_scores
+from ml.reviews import Reviews
 
 # Rows of dense scores held at once.
 CHUNK_SCORES = 8_000_000
@@ -156,6 +158,11 @@ class Recommender:
     def _scorers(self) -> dict[str, Scorer]:
         return {name: member.scorer for name, member in self.members.items()}
 
+    @property
+    def _reads_reviews(self) -> set[str]:
+        blocks = [b for member in self.members.values() for b in member.scorer.settings.get("blocks", [])]
+        return {block["domain"] for block in blocks if block["kind"] == ReviewProfile.kind}
+
     def _blend(self, cohort: str) -> Blend:
         return self.blends.get(cohort, Blend({"popularity": 1.0}))
 
@@ -172,10 +179,7 @@ class Recommender:
         past = histories(self.logs, np.where(known, place, 0))
         if known.all():
             return past
-        return Histories(
-            {d: _keep_rows(m, known) for d, m in past.weights.items()},
-            {d: _keep_rows(m, known) for d, m in past.recency.items()},
-        )
+        return past.changed(lambda matrix: _keep_rows(matrix, known))
 
     def _served_by(self, cohort: str) -> str:
         blend = self._blend(str(cohort))
@@ -228,6 +232,9 @@ class Recommender:
             arrays.update({f"{name}/{key}": np.ascontiguousarray(value) for key, value in mine.items()})
         for domain, log in self.logs.items():
             fields = {"users": log.users, "items": log.items, "weights": log.weights, "times": log.times}
+            if log.reviews is not None:
+                said = log.reviews.arrays(texts=domain in self._reads_reviews)
+                fields |= {f"reviews.{key}": value for key, value in said.items()}
             arrays.update(
                 {f"logs/{domain}/{key}": np.ascontiguousarray(value) for key, value in fields.items()}
             )
@@ -267,7 +274,12 @@ def load(folder: Path) -> Recommender:
         item_ids[domain] = np.array(table[c.ITEM_ID].to_pylist(), dtype=str)
         titles[domain] = np.array(table[c.TITLE].to_pylist(), dtype=object)
         fields = {key: arrays[f"logs/{domain}/{key}"] for key in ("users", "items", "weights", "times")}
-        logs[domain] = Interactions(**fields, n_users=len(user_ids), n_items=len(item_ids[domain]))
+        logs[domain] = Interactions(
+            **fields,
+            n_users=len(user_ids),
+            n_items=len(item_ids[domain]),
+            reviews=_reviews(f"logs/{domain}/reviews.", arrays),
+        )
     members = {}
     for name, facts in document["members"].items():
         mine = {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
@@ -286,6 +298,11 @@ def _check_whole(folder: Path, domains: Sequence[str]) -> None:
         raise FileNotFoundError(
             f"the model in {folder} lacks {', '.join(missing)}: copy it whole or save it again"
         )
+
+
+def _reviews(prefix: str, arrays: Mapping[str, np.ndarray]) -> Reviews | None:
+    mine = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+    return Reviews.restore(mine) if mine else None
 
 
 def _keep_rows(matrix: sparse.csr_matrix, keep: np.ndarray) -> sparse.csr_matrix:

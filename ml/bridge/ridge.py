@@ -16,12 +16,26 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks import BLOCKS, Block
+from ml.bridge.blocks import ALSUserFactors, Block, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Parts, Task, pack_csr, unpack_csr
 from ml.bridge.histories import Histories, histories, past_and_next
+from ml.bridge.modality_block import ModalityProfile
+from ml.bridge.review_block import ReviewedText, ReviewProfile
 from ml.device import pick_device
 from ml.factorize.als import WeightedALS
 
+BLOCKS: dict[str, type] = {
+    block.kind: block
+    for block in (
+        SVDFactors,
+        TextProfile,
+        ReviewedText,
+        ReviewProfile,
+        ModalityProfile,
+        TargetHistory,
+        ALSUserFactors,
+    )
+}
 # What a stored map keeps of each row of a wide, history-sized map: the measured model is the pruned one.
 KEPT_PER_ROW = 256
 DENSE_NUMBERS = 1 << 26  # features that may be held dense: 256 MiB
@@ -82,8 +96,8 @@ class RidgeBridge:
         log = task.interactions[task.target]
         self._item_counts = np.bincount(log.items, minlength=log.n_items)
         if self.rows == "next":
-            _, past, targets = past_and_next(log, self.tau_next, self.most_rows)
-            return Histories({task.target: past.weights[""]}, {task.target: past.recency[""]}), targets
+            _, past, targets = past_and_next(log, self.tau_next, self.most_rows, task.target)
+            return past, targets
         read = {d: task.interactions[d] for d in self.domains}
         known = np.sum([read[d].counts() for d in self.domains], axis=0) > 0
         users = np.flatnonzero((log.counts() > 0) & known)

@@ -233,7 +233,9 @@ def _selection(
         }
         for cohort, choice in chosen.items()
     }
+    read = {log.reviews.encoder for log in snapshot.interactions.values() if log.reviews is not None}
     return {
+        **({"review_encoder": max(read)} if any(read) else {}),
         "target": target,
         "sources": list(sources),
         "as_of": snapshot.as_of,

@@ -1,55 +1,73 @@
 """Text to vectors with a transformer: masked pooling and L2 norm, in batches that waste no padding.
 
-Texts are sorted by length and cut into batches of a fixed number of tokens. The result is the mean-pooled
-embedding of Reimers and Gurevych, Sentence-BERT (2019), without importing sentence-transformers (7 s).
+Texts are sorted by length, tokenised some thousand at a time while earlier ones are computed, and cut into
+batches of a fixed number of tokens, which do not depend on how many workers compute them. The vectors are
+those of sentence-transformers (Reimers and Gurevych 2019), whose import alone takes 7 s.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 
 from ml.device import pick_device
-from ml.text.source import EncoderError, ModelSource, resolve_model
+from ml.text.batches import pad_right, token_batches
+from ml.text.pooling import POOLINGS, choose_pooling, pool
+from ml.text.replicas import Batch, Replicas
+from ml.text.source import EncoderError, ModelSource, adapter_digest, resolve_model
 
 Progress = Callable[[int, int], None]
+Kind = Literal["document", "query"]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_POOLINGS = ("auto", "mean", "cls")
+# Texts tokenised in one go: some seconds of work for a CPU, several batches for a GPU.
+_TOKENISED_AHEAD = {"cpu": 1024, "cuda": 16_384}
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """What decides a vector, and where it is computed.
 
-    model: "embedded", a folder or a Hugging Face id. precision: auto, fp32, bf16, fp16. pooling: mean, cls.
-    token_budget: tokens in one batch, padding included; None takes what measured best on the device. It
-    changes speed, not vectors, and so is not part of the encoder's key.
+    model: "embedded", a folder or a Hugging Face id. precision: auto, fp32, bf16, fp16. pooling: auto, mean,
+    cls, last. The prefixes stand before every text of their kind, as some models were trained. adapter: a
+    folder with a LoRA adapter saved by peft, merged into the weights.
+
+    token_budget: tokens in one batch, padding included; workers: threads on a CPU, GPUs on CUDA. None takes
+    what measured best. They change speed, not vectors, and so are not part of the encoder's key.
     """
 
     model: str = "embedded"
     revision: str | None = None
     max_tokens: int = 256
     precision: str = "auto"
-    pooling: str = "mean"
+    pooling: str = "auto"
+    document_prefix: str = ""
+    query_prefix: str = ""
+    adapter: Path | None = None
     token_budget: int | None = None
+    workers: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *_DTYPES):
             raise ValueError(f"precision {self.precision!r}: expected auto, {', '.join(_DTYPES)}")
-        if self.pooling not in _POOLINGS:
-            raise ValueError(f"pooling {self.pooling!r}: expected {' or '.join(_POOLINGS)}")
+        if self.pooling not in ("auto", *POOLINGS):
+            raise ValueError(f"pooling {self.pooling!r}: expected auto, {', '.join(POOLINGS)}")
         if self.max_tokens < 3:
             raise ValueError(f"max_tokens {self.max_tokens}: expected at least 3, two of which are markers")
-        if self.token_budget is not None and self.token_budget < 1:
-            raise ValueError(f"token_budget {self.token_budget}: expected a positive number or None")
+        for name in ("token_budget", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} {value}: expected a positive number or None")
 
 
 def pick_precision(name: str, device: torch.device) -> str:
@@ -68,26 +86,14 @@ def pick_precision(name: str, device: torch.device) -> str:
 def pick_token_budget(config: EncoderConfig, device: torch.device, precision: str) -> int:
     """Tokens in one batch, padding included.
 
-    1,024 keep fp32 activations in a CPU's cache: with 4,096 long texts took half as long again (AVX2).
+    512 keep fp32 activations in a core's cache: 1,024 took 1.15 times as long, 4,096 half as long again
+    (MiniLM, AVX2).
     """
     if config.token_budget is not None:
         return config.token_budget
     if device.type == "cuda":
         return 65_536
-    return 1024 if precision == "fp32" else 4096
-
-
-def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Positions of `lengths` in batches of at most `budget` padded tokens; a longer text is alone.
-
-    Longest first, so that a batch that does not fit the memory is met at once and not at the end.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    start = 0
-    while start < len(order):
-        size = max(1, budget // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+    return 512 if precision == "fp32" else 4096
 
 
 class TextEncoder:
@@ -99,18 +105,21 @@ class TextEncoder:
         self.precision = pick_precision(self.config.precision, self.device)
         self.token_budget = pick_token_budget(self.config, self.device, self.precision)
         self.source: ModelSource = resolve_model(self.config.model, self.config.revision)
+        self.pooling = choose_pooling(self.config.pooling, self.source)
+        self._prefixes = {"document": self.config.document_prefix, "query": self.config.query_prefix}
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """Names the vectors: model, revision or content, pooling, precision, tokens; a folder name."""
+        """Names the vectors of documents, as a folder: model, content, pooling, precision, tokens.
+
+        Digests of the document prefix and the adapter follow where there are such.
+        """
         name = re.sub(r"[^a-z0-9.]+", "-", self.source.name.lower()).strip("-.") or "model"
-        parts = (
-            name,
-            self.source.digest[:12],
-            self.config.pooling,
-            self.precision,
-            str(self.config.max_tokens),
-        )
+        parts = [name, self.source.digest[:12], self.pooling, self.precision, str(self.config.max_tokens)]
+        if self.config.document_prefix:
+            parts.append("prefix_" + hashlib.sha256(self.config.document_prefix.encode()).hexdigest()[:8])
+        if self.config.adapter is not None:
+            parts.append("adapter_" + adapter_digest(Path(self.config.adapter))[:12])
         return "-".join(re.sub(r"[^\w.]", "_", part) if i else part for i, part in enumerate(parts))
 
     @cached_property
@@ -132,9 +141,33 @@ class TextEncoder:
 
     @cached_property
     def _model(self) -> torch.nn.Module:
-        from transformers import AutoModel
+        from transformers import AutoModel, AutoModelForTextEncoding
 
-        return self._load(AutoModel, dtype=_DTYPES[self.precision]).to(self.device).eval()
+        dtype = _DTYPES[self.precision]
+        # Of a model in two halves (T5) the first one reads.
+        factory = AutoModelForTextEncoding if self._settings.is_encoder_decoder else AutoModel
+        if self.config.adapter is None:
+            model = self._load(factory, dtype=dtype)
+        else:  # merged in fp32: the product of two small matrices would be rounded twice
+            model = self._adapted(self._load(factory, dtype=torch.float32), self.config.adapter).to(dtype)
+        return model.to(self.device).eval()
+
+    def _adapted(self, model: Any, folder: Path) -> torch.nn.Module:
+        try:
+            from peft import PeftModel
+        except ImportError as error:
+            raise EncoderError("an adapted encoder needs peft: `pip install 'landbridge[adapt]'`") from error
+        try:
+            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise EncoderError(
+                f"the adapter {folder} does not fit encoder.model {self.config.model!r}: {error}. "
+                "Materialise adapted_encoder again"
+            ) from error
+
+    @cached_property
+    def _replicas(self) -> Replicas:
+        return Replicas(self._model, self.device, self.token_budget, self._forward, self.config.workers)
 
     def _load(self, factory: Any, **arguments: Any) -> Any:
         try:
@@ -151,16 +184,28 @@ class TextEncoder:
         return min(self.config.max_tokens, self._tokenizer.model_max_length, positions)
 
     def _tokenize(self, texts: Sequence[str], markers: bool) -> list[list[int]]:
-        return self._tokenizer(
-            list(texts), add_special_tokens=markers, truncation=True, max_length=self._limit,
-            return_attention_mask=False, return_token_type_ids=False,
-        )["input_ids"]  # fmt: skip
+        if not self._tokenizer.is_fast:
+            return self._tokenizer(
+                list(texts), add_special_tokens=markers, truncation=True, max_length=self._limit
+            )["input_ids"]  # fmt: skip
+        # Past transformers, which spends more on each text than its Rust tokenizer does.
+        backend = self._tokenizer.backend_tokenizer
+        backend.enable_truncation(self._limit, direction=self._tokenizer.truncation_side)
+        backend.no_padding()
+        return [row.ids for row in backend.encode_batch_fast(list(texts), add_special_tokens=markers)]
 
-    def encode(self, texts: Sequence[str], on_progress: Progress | None = None) -> np.ndarray:
+    def encode(
+        self,
+        texts: Sequence[str],
+        on_progress: Progress | None = None,
+        kind: Kind = "document",
+        unknown_limit: float | None = None,
+    ) -> np.ndarray:
         """(n, dimension) float32, unit rows, in the order of `texts`; longer texts are cut at max_tokens.
 
-        `on_progress(done, total)` counts texts. Raises ValueError for an empty or blank text: it has no
-        direction, and a row that looks like a vector would be ranked like one.
+        A text more than `unknown_limit` of whose tokens are unknown to the vocabulary is not computed: its
+        row is zero. `on_progress(done, total)` counts texts. Raises ValueError for an empty or blank text:
+        it has no direction, and a row that looks like a vector would be ranked like one.
         """
         blank = [i for i, text in enumerate(texts) if not text or not text.strip()]
         if blank:
@@ -168,47 +213,52 @@ class TextEncoder:
                 f"{len(blank)} of {len(texts)} texts are blank, the first at {blank[0]}: leave them out"
             )
         out = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        if not len(texts):
-            return out
-        tokens = self._tokenize(texts, markers=True)
         done = 0
-        for batch in token_batches([len(ids) for ids in tokens], self.token_budget):
-            out[batch] = self._embed([tokens[i] for i in batch])
-            done += len(batch)
-            if on_progress:
-                on_progress(done, len(texts))
+        batches = self._batches(texts, self._prefixes[kind], unknown_limit)
+        with closing(self._replicas.embed(batches)) as computed:  # a failing callback ends the workers too
+            for positions, vectors in computed:
+                out[positions] = vectors
+                done += len(positions)
+                if on_progress:
+                    on_progress(done, len(texts))
+        if on_progress and done < len(texts):
+            on_progress(len(texts), len(texts))
         return out
 
-    def _embed(self, batch: list[list[int]]) -> np.ndarray:
-        try:
-            return self._forward(batch).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            if len(batch) == 1:
-                raise EncoderError(
-                    f"one text of {len(batch[0])} tokens does not fit the memory of {self.device}: "
-                    "lower encoder.max_tokens or use the CPU"
-                ) from error
-        # Outside the handler: the traceback would keep the failed batch's tensors alive.
-        torch.cuda.empty_cache()
-        half = (len(batch) + 1) // 2
-        self.token_budget = max(1, min(self.token_budget, half * len(batch[0])))
-        return np.concatenate([self._embed(batch[:half]), self._embed(batch[half:])])
+    def _batches(
+        self, texts: Sequence[str], prefix: str, unknown_limit: float | None
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """Positions and token ids of the texts to compute, in batches of the token budget."""
+        ahead = _TOKENISED_AHEAD[self.device.type]
+        by_length = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+        for start in range(0, len(texts), ahead):
+            piece = by_length[start : start + ahead]
+            rows = self._tokenize([prefix + texts[i] for i in piece], markers=True)
+            if unknown_limit is not None:
+                readable = np.flatnonzero(self._unknown(rows, prefix) <= unknown_limit)
+                piece, rows = [piece[j] for j in readable], [rows[j] for j in readable]
+            for batch in token_batches([len(row) for row in rows], self.token_budget):
+                # A tokenizer without markers makes nothing of a control character.
+                yield [piece[j] for j in batch], [rows[j] or [self._fill] for j in batch]
+
+    @cached_property
+    def _fill(self) -> int:
+        return int(self._tokenizer.pad_token_id or 0)
 
     @torch.inference_mode()
-    def _forward(self, batch: list[list[int]]) -> torch.Tensor:
-        longest = max(map(len, batch))
-        ids = torch.full((len(batch), longest), self._tokenizer.pad_token_id or 0)
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        mask = mask.to(self.device)
-        states = self._model(input_ids=ids.to(self.device), attention_mask=mask).last_hidden_state.float()
-        if self.config.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            pooled = (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return torch.nn.functional.normalize(pooled, dim=1)
+    def _forward(self, model: torch.nn.Module, device: torch.device, batch: Batch) -> torch.Tensor:
+        ids, mask = pad_right(batch, self._fill)
+        mask = mask.to(device)
+        states = model(input_ids=ids.to(device), attention_mask=mask).last_hidden_state.float()
+        return torch.nn.functional.normalize(pool(states, mask, self.pooling), dim=1)
+
+    def _unknown(self, rows: Sequence[Sequence[int]], prefix: str) -> np.ndarray:
+        """Share of unknown tokens of each row, markers and prefix left out; 1 where nothing else is there."""
+        unknown = self._tokenizer.unk_token_id
+        (around,) = self._tokenize([prefix], markers=True)
+        own = np.array([len(row) - len(around) for row in rows])
+        counts = np.array([0 if unknown is None else row.count(unknown) for row in rows])
+        return np.where(own > 0, counts / np.maximum(own, 1), 1.0)
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """Share of the texts' tokens that the vocabulary does not know; 0 for no text at all.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 import uuid
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml import columns as c
+from ml.text.matrix_file import find_matrix, write_matrix
 
 VECTOR = "vector"
 # A shard under this many rows is small; so many small shards are merged. 65,536 x 384 floats are 100 MB.
 SHARD_ROWS = 65_536
 MAX_SMALL_SHARDS = 32
+# A file that is being written is minutes old; an older one was left by a process that was killed.
+ABANDONED_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store holds, or what pruning it freed: vectors and bytes on disk."""
+
+    rows: int
+    size: int
 
 
 class EmbeddingStore:
@@ -34,6 +47,14 @@ class EmbeddingStore:
         self.folder, self.key, self.dimension = Path(folder) / key, key, dimension
         self._schema = pa.schema([(c.TEXT_HASH, pa.string()), (VECTOR, pa.list_(pa.float32(), dimension))])
         self._hashes: dict[Path, pa.Array] = {}
+
+    @classmethod
+    def existing(cls, folder: Path, key: str) -> EmbeddingStore | None:
+        """The store of a key as it lies on disk, with its own dimension; None where no shard is readable."""
+        for path in sorted((Path(folder) / key).glob("*.parquet")):
+            with contextlib.suppress(OSError, pa.ArrowInvalid, KeyError):
+                return cls(folder, key, pq.read_schema(path).field(VECTOR).type.list_size)
+        return None
 
     def __len__(self) -> int:
         """Number of distinct texts."""
@@ -66,9 +87,34 @@ class EmbeddingStore:
 
     def matrix(self, hashes: Iterable[str | None]) -> np.ndarray:
         """(n, dimension) float32, one row per hash; a zero row for None and for a hash without a vector."""
-        hashes = list(hashes)
-        wanted = pa.array(hashes, pa.string())
+        wanted = pa.array(list(hashes), pa.string())
         out = np.zeros((len(wanted), self.dimension), dtype=np.float32)
+        self._fill(wanted, out)
+        return out
+
+    def domain_matrix(self, name: str, hashes: Iterable[str | None]) -> np.memmap:
+        """`matrix` as a file of this domain, mapped into memory: readers share it, and none holds a copy.
+
+        The file is built when the hashes changed, or vectors that it lacked have come; it appears whole or
+        not at all, and one whose bytes do not match its name is built again. Writing to the array changes no
+        file (torch takes no read-only ones).
+        """
+        wanted = pa.array(list(hashes), pa.string())
+        texts = hashlib.sha256("\n".join(text_hash or "" for text_hash in wanted.to_pylist()).encode())
+        texts.update(str(self.dimension).encode())
+        folder, whole = self.folder / "matrices", texts.hexdigest()[:16]
+        if (found := find_matrix(folder, name, whole)) is not None:
+            return found
+        known = self._refresh()
+        if not pc.all(pc.is_in(wanted.drop_null(), value_set=self._known()), min_count=0).as_py():
+            for path in known:  # with rows missing, every new shard may hold one of them
+                texts.update(path.stem.encode())
+            if (found := find_matrix(folder, name, texts.hexdigest()[:16])) is not None:
+                return found
+        shape = (len(wanted), self.dimension)
+        return write_matrix(folder, name, texts.hexdigest()[:16], shape, lambda out: self._fill(wanted, out))
+
+    def _fill(self, wanted: pa.Array, out: np.ndarray) -> None:
         open_rows = np.asarray(wanted.is_valid())
         for path, known in self._refresh().items():
             # fill_null: a null would otherwise match a null of the value set.
@@ -78,10 +124,46 @@ class EmbeddingStore:
                 continue
             table = self._read(path)
             if table is None:  # compacted away or damaged since it was listed: look again
-                return self.matrix(hashes)
+                return self._fill(wanted, out)
             out[hits] = _vectors(table)[rows[hits]]
             open_rows[hits] = False
-        return out
+
+    def contents(self) -> Contents:
+        """Vectors and bytes, as the directory and the shards' footers say: no vector is read."""
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        rows = 0
+        for path in files:
+            with contextlib.suppress(pa.ArrowInvalid):  # a damaged one holds nothing
+                rows += pq.read_metadata(path).num_rows if path.suffix == ".parquet" else 0
+        return Contents(rows, sum(path.stat().st_size for path in files))
+
+    def prune(self, keep: Callable[[], Iterable[str]], dry_run: bool = False) -> Contents:
+        """Drop the vectors of hashes that are not in `keep()`, and files that are only in the way.
+
+        `keep` is called after the shards are listed, so that texts that another process embeds meanwhile
+        stay. With `dry_run` nothing changes; the vectors are exact then, their bytes estimated.
+        """
+        shards = dict(self._refresh())
+        kept = pa.array(list(keep()), pa.string())
+        rows = size = 0
+        for path, known in shards.items():
+            stays = pc.is_in(known, value_set=kept)
+            gone = len(known) - pc.sum(stays, min_count=0).as_py()
+            table = None if dry_run or not gone else self._read(path)
+            rows += gone
+            size += gone * (known.nbytes // max(1, len(known)) + 4 * self.dimension)
+            if table is not None:
+                left = table.filter(stays)
+                if len(left):
+                    self._write(left[c.TEXT_HASH].combine_chunks(), _vectors(left))
+                path.unlink(missing_ok=True)
+        long_ago = time.time() - ABANDONED_SECONDS
+        killed = [path for path in self.folder.rglob(".*.tmp") if path.stat().st_mtime < long_ago]
+        for path in [*killed, *self.folder.glob("*.damaged")]:
+            size += path.stat().st_size
+            if not dry_run:
+                path.unlink(missing_ok=True)
+        return Contents(rows, size)
 
     def _known(self) -> pa.Array:
         return pa.concat_arrays([pa.array([], pa.string()), *self._refresh().values()])

@@ -21,7 +21,7 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
-from orchestration.config import ConfigError, Home, load_config
+from orchestration.config import ConfigError, Generator, Home, load_config
 from orchestration.environment import REPOSITORY, require_sources
 
 GIB = 1 << 30
@@ -95,14 +95,30 @@ def check_encoder(model: str) -> Finding:
         if importlib.util.find_spec(EMBEDDED_ENCODER) is None:
             return Finding("encoder", "fail", "the embedded encoder is not installed", "make setup")
         return Finding("encoder", "ok", "embedded all-MiniLM-L6-v2")
+    return _at_hand("encoder", model)
+
+
+def check_generator(settings: Generator) -> Finding:
+    """The generator's weights are on this machine, or there is a key for its service; nothing is asked."""
+    if settings.endpoint is None:
+        return _at_hand("generator", settings.model)
+    found = f"{settings.model} at {settings.endpoint}"
+    if os.environ.get(settings.api_key_env):
+        return Finding("generator", "ok", f"{found}, key in {settings.api_key_env}")
+    return Finding(
+        "generator", "warn", f"{found}, no key", f"set {settings.api_key_env} if the service wants one"
+    )
+
+
+def _at_hand(check: str, model: str) -> Finding:
     if Path(model).expanduser().is_dir():
-        return Finding("encoder", "ok", model)
+        return Finding(check, "ok", model)
     from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model, "config.json"), str):
-        return Finding("encoder", "ok", f"{model}, in the hub cache")
+        return Finding(check, "ok", f"{model}, in the hub cache")
     return Finding(
-        "encoder", "fail", f"{model} is not on this machine", "download it: HF_HUB_OFFLINE=0 landbridge run"
+        check, "fail", f"{model} is not on this machine", "download it: HF_HUB_OFFLINE=0 landbridge run"
     )
 
 
@@ -148,6 +164,8 @@ def check_config(path: str | None) -> Iterator[Finding]:
     try:
         config = load_config(path)
         yield check_encoder(config.encoder.model)
+        if config.generator is not None:
+            yield check_generator(config.generator)
         require_sources(config)
     except ConfigError as error:
         for fault in error.faults:

@@ -37,9 +37,12 @@ def sentence(title: str, results: Results) -> str:
         return _cleaned()
     if title == "text":
         found = metadata_of(results, "item_embeddings")
-        counts = {name: sum(m.get(name, 0) for m in found) for name in ("new", "reused", "without_text")}
+        names = ("new", "reused", "without_text", "unreadable")
+        counts = {name: sum(m.get(name, 0) for m in found) for name in names}
         done = f"{counts['new']:,} texts embedded, {counts['reused']:,} reused"
-        return f"{done}, {counts['without_text']:,} items without text"
+        left = f"{counts['without_text']:,} items without text"
+        unreadable = f", {counts['unreadable']:,} unreadable" if counts["unreadable"] else ""
+        return f"{done}, {left}{unreadable}"
     if title == "snapshot":
         made = metadata_of(results, "training_snapshot")[-1]
         return f"{made['dagster/row_count']:,} interactions, {made['items']:,} items, {made['digest'][:12]}"

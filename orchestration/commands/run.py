@@ -22,6 +22,7 @@ from rich.markup import escape
 from orchestration.commands.display import Progress, quiet
 from orchestration.config import Config, Home
 from orchestration.environment import require_sources
+from orchestration.live import listening
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -154,7 +155,7 @@ def _alive(pid: int) -> bool:
 
 @contextmanager
 def _following(log: Path, title: str, status: Status | None) -> Iterator[None]:
-    """Show the newest message that an asset wrote to its log beside the spinner."""
+    """Show beside the spinner what an asset says it does, and the newest message that it wrote to its log."""
     if status is None:
         yield
         return
@@ -171,7 +172,8 @@ def _following(log: Path, title: str, status: Status | None) -> Iterator[None]:
     watcher = threading.Thread(target=follow, daemon=True)
     watcher.start()
     try:
-        yield
+        with listening(lambda line: status.update(f"{title}: {escape(line)}")):
+            yield
     finally:
         over.set()
         watcher.join()

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 
 from orchestration.config import Home
-from orchestration.defs.embed import item_embeddings, texts_path
+from orchestration.defs.embed import item_embeddings
+from orchestration.documents import documents_of
 from orchestration.files import replaced_folder
 from orchestration.partitions import CONFIG, DOMAINS
 
@@ -26,14 +27,14 @@ FLOOR = 0.95  # below it an approximate index misses what users would have been 
 def item_index(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
     """Nearest items by text, for every item with a text; exact search takes over where FAISS is missing."""
     import numpy as np
-    import pyarrow.parquet as pq
 
     from ml.retrieval import build_index, recall_against_exact
     from ml.text.store import EmbeddingStore
-    from orchestration.features import text_encoder
+    from orchestration.features import encoder_in_use
 
-    home, domain, encoder = Home(), context.partition_key, text_encoder(CONFIG)
-    items = pq.read_table(texts_path(home, domain), columns=["item_id", "text_hash"])
+    home, domain = Home(), context.partition_key
+    encoder = encoder_in_use(CONFIG, home)
+    items = documents_of(home, domain)
     store = EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)
     vectors = store.matrix(items["text_hash"].to_pylist())
     embedded = np.abs(vectors).sum(axis=1) > 0

@@ -16,6 +16,7 @@ from orchestration.defs.transfer import SNAPSHOT, target_and_as_of
 from orchestration.files import replaced_file
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.resources.warehouse import Warehouse
+from orchestration.reviews import with_review_vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,10 @@ def recommendation_lists(context: dg.AssetExecutionContext) -> Iterator[dg.Mater
         return
     snapshot = snapshot_of(as_of.isoformat())
     # A champion trained some days ago reads its users as the snapshot of today knows them.
-    recommender = registry.load(champion).at(snapshot)
+    recommender = registry.load(champion)
+    if encoder := recommender.settings.get("review_encoder"):  # its own, which may not be today's
+        snapshot = with_review_vectors(snapshot, encoder, home)
+    recommender = recommender.at(snapshot)
     rows = write_lists(path, recommender, snapshot.users.tolist(), target, int(champion.version), as_of)
     sample = samples(path, snapshot.catalogues[target])
     yield dg.MaterializeResult(

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dg.asset(
     partitions_def=TARGET_AS_OF,
-    deps=["evaluation"],
+    deps=[
+        "evaluation",
+        # The card shows what sampled users like, in words.
+        dg.AssetDep("user_profiles", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("as_of")),
+    ],
     group_name="registry",
     kinds={"mlflow"},
     pool="warehouse",  # every decision about a version is a row of registry.registry_reviews
@@ -57,7 +61,8 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
     """Read what `bridge` and `evaluation` left of one partition."""
     from ml.metrics.gate import decide
     from orchestration.defs.snapshot import snapshot_of, snapshot_path
-    from orchestration.features import text_encoder
+    from orchestration.features import encoder_in_use
+    from orchestration.profiles import sample_for_card
     from orchestration.resources.evidence import Evidence
 
     training = home.models / as_of.isoformat() / target
@@ -80,8 +85,11 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         lifts=report.lifts,
         domains={name: domain_facts(snapshot, name) for name in (target, *config.sources(target))},
         sources=config.sources(target),
-        encoder=text_encoder(config).key,
+        encoder=encoder_in_use(config, home, as_of.isoformat()).key,
         data_digest=snapshot.digest,
+        profiles=sample_for_card(
+            snapshot, target, config.sources(target), home, as_of.isoformat(), config.evaluation.seed
+        ),
     )
     lineage = {"encoder": card.encoder, "git_sha": git_sha(), "dagster_run_id": run_id}
     return Evidence(card, report, training, snapshot_path(as_of.isoformat()), settings, lineage)

@@ -9,9 +9,12 @@ import dagster as dg
 import duckdb
 
 from orchestration.config import Home, SnapshotRules, as_of_time
+from orchestration.documents import catalogue_of
 from orchestration.files import replaced_file
+from orchestration.generation import writes
 from orchestration.partitions import AS_OF, CONFIG
 from orchestration.resources.warehouse import Warehouse
+from orchestration.reviews import reviewed_domains, reviews_before
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +51,17 @@ _FADING = """
 sum(weight * greatest(power(2, -date_diff('day', window_start, $day) / $half_life_days), 1e-30)
     order by window_start)
 """
-_ITEMS = "select domain, item_id, title, text_hash from marts.item_documents"
+_GENERATED = (
+    [dg.AssetDep("generated_texts", partition_mapping=dg.AllPartitionMapping())]
+    if writes(CONFIG, "items")
+    else []
+)
+# What users wrote, where a log has it.
+_REVIEWS = (
+    [dg.AssetDep("review_embeddings", partition_mapping=dg.AllPartitionMapping())]
+    if reviewed_domains(CONFIG)
+    else []
+)
 
 
 def snapshot_pointer(as_of_key: str) -> Path:
@@ -79,10 +92,10 @@ def snapshot_of(as_of_key: str) -> "Snapshot":
     return read_snapshot(snapshot_path(as_of_key))
 
 
-def training_tables(
+def net_interactions(
     connection: duckdb.DuckDBPyConnection, day: date, half_life_days: float | None = None
-) -> "tuple[pa.Table, pa.Table]":
-    """The net interactions before `day` and all items.
+) -> "pa.Table":
+    """The net interactions before `day`.
 
     The weight of a user and item is the sum over windows, less what was cancelled before `day`; sums <= 0 are
     dropped. With a half-life a window counts half as much for every `half_life_days` from its first day to
@@ -92,14 +105,23 @@ def training_tables(
     if half_life_days is not None:
         parameters["half_life_days"] = half_life_days
     query = _INTERACTIONS.format(weight=_WHOLE if half_life_days is None else _FADING)
-    return (
-        connection.sql(query, params=parameters).to_arrow_table(),
-        connection.sql(_ITEMS).to_arrow_table(),
-    )
+    return connection.sql(query, params=parameters).to_arrow_table()
 
 
-def draw(connection: duckdb.DuckDBPyConnection, day: date, rules: SnapshotRules) -> Path:
-    """Write the snapshot of `day` under these rules; returns its folder.
+def check_items_known(interactions: "pa.Table", items: "pa.Table") -> None:
+    """Raises dg.Failure where an interaction's item is not among `items`: the two are of different times."""
+    strange = interactions.join(items, ["domain", "item_id"], join_type="left anti")
+    if len(strange):
+        row = strange.slice(0, 1).to_pylist()[0]
+        raise dg.Failure(
+            f"{len(strange):,} interactions are with items that item_texts does not have, such as "
+            f"{row['item_id']!r} of {row['domain']}: materialise item_texts again; where the items have left "
+            "the catalogue, judge the events again too (landbridge run does both)"
+        )
+
+
+def draw(connection: duckdb.DuckDBPyConnection, day: date, rules: SnapshotRules, items: "pa.Table") -> Path:
+    """Write the snapshot of `day` under these rules, with all of `items`; returns its folder.
 
     The manifest has `rules` where there are any: the rules as configured, and `left_out`, what the k-core
     dropped of each domain.
@@ -107,12 +129,14 @@ def draw(connection: duckdb.DuckDBPyConnection, day: date, rules: SnapshotRules)
     from ml.data import write_snapshot
     from ml.k_core import core_of_each_domain
 
-    interactions, items = training_tables(connection, day, rules.half_life_days)
+    interactions = net_interactions(connection, day, rules.half_life_days)
+    check_items_known(interactions, items)
     applied = rules.model_dump(exclude_none=True)
     if rules.k_core is not None:
         core = core_of_each_domain(interactions, rules.k_core.users, rules.k_core.items)
         interactions, applied["left_out"] = core
-    return write_snapshot(Home().snapshots, interactions, items, as_of_time(day), applied)
+    reviews = reviews_before(CONFIG, Home(), day, interactions)
+    return write_snapshot(Home().snapshots, interactions, items, as_of_time(day), applied, reviews)
 
 
 def manifest_of(snapshot: Path) -> dict[str, Any]:
@@ -143,15 +167,21 @@ def left_out(manifest: dict[str, Any]) -> dict[str, int]:
 @dg.asset(
     group_name="features",
     kinds={"parquet"},
-    deps=[["marts", "fct_interactions"], ["marts", "fct_cancellations"], ["marts", "item_documents"]],
+    deps=[
+        ["marts", "fct_interactions"],
+        ["marts", "fct_cancellations"],
+        dg.AssetDep("item_texts", partition_mapping=dg.AllPartitionMapping()),
+        *_GENERATED,
+        *_REVIEWS,
+    ],
     partitions_def=AS_OF,
     pool="warehouse",
 )
 def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """All a model as of this moment may read. One row per domain, user and item before the moment."""
-    key = context.partition_key
+    key, items = context.partition_key, catalogue_of(Home(), CONFIG.domain_names)
     with warehouse.read() as connection:
-        path = draw(connection, date.fromisoformat(key), CONFIG.snapshot)
+        path = draw(connection, date.fromisoformat(key), CONFIG.snapshot, items)
     point_to(key, path)
     manifest = manifest_of(path)
     return dg.MaterializeResult(
@@ -160,6 +190,7 @@ def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -
             "path": dg.MetadataValue.path(path),
             "dagster/row_count": manifest["interactions"],
             "items": manifest["items"],
+            **({"reviews": manifest["reviews"]} if "reviews" in manifest else {}),
             "rules": json.dumps(CONFIG.snapshot.model_dump(exclude_none=True)),
             **{f"interactions/{domain}": rows for domain, rows in rows_of_domains(path).items()},
             **{f"left out/{what}": n for what, n in left_out(manifest).items()},

@@ -8,6 +8,7 @@ import dagster as dg
 
 from orchestration.config import Calendar, Home, as_of_time
 from orchestration.files import replaced_folder
+from orchestration.modalities import domains_with_modalities
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.review_card import Table, markdown_table
 
@@ -16,6 +17,18 @@ SNAPSHOT = dg.AssetDep(
 )
 # Every domain's text: a target may be reached from any of them.
 EMBEDDINGS = dg.AssetDep("item_embeddings", partition_mapping=dg.AllPartitionMapping())
+# Where the encoder is fine-tuned, the gate's decision of the same as-of comes first.
+ADAPTED = (
+    [dg.AssetDep("adapted_encoder", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("as_of"))]
+    if CONFIG.encoder.adaptation
+    else []
+)
+# Where a domain has modalities, their vectors; as with text, every domain's.
+MODALITIES = (
+    [dg.AssetDep("item_modalities", partition_mapping=dg.AllPartitionMapping())]
+    if domains_with_modalities(CONFIG)
+    else []
+)
 
 
 def target_and_as_of(context: dg.AssetExecutionContext) -> tuple[str, date]:
@@ -35,7 +48,7 @@ def horizon(calendar: Calendar, windows: int, as_of: date) -> int:
 
 @dg.asset(
     partitions_def=TARGET_AS_OF,
-    deps=[SNAPSHOT, EMBEDDINGS],
+    deps=[SNAPSHOT, EMBEDDINGS, *ADAPTED, *MODALITIES],
     group_name="transfer",
     kinds={"python", "pytorch"},
 )

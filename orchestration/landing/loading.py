@@ -19,6 +19,9 @@ from orchestration.landing.raw_tables import horizon, prepare
 from orchestration.landing.readers import reading
 from orchestration.landing.sources import Source, SourceFile, event_source, item_source
 
+# The roles that a log may lack, and the columns of raw.events that hold them.
+OPTIONAL = {"event": "event_type", "value": "value", "quantity": "quantity", "text": "review"}
+
 
 @dataclass(frozen=True)
 class Span:
@@ -98,7 +101,8 @@ def events_sql(
     """
     source, calendar = event_source(config, domain), config.calendar
     optional = ", ".join(
-        identifier(role) if role in source.columns else "null" for role in ("event", "value", "quantity")
+        f"{identifier(role) if role in source.columns else 'cast(null as varchar)'} as {column}"
+        for role, column in OPTIONAL.items()
     )
     if window is None:
         # A line whose time gives no window of the calendar must still be somewhere: in the first one.
@@ -109,8 +113,8 @@ def events_sql(
         )
         window = f"case when {inside} then {own} else {first} end"
     return f"""
-        select {window} as window_start, source_line, "user", "item", {optional}, "time" as occurred_at,
-            raw_line, error
+        select {window} as window_start, source_line, "user" as user_id, "item" as item_id, {optional},
+            "time" as occurred_at, raw_line, error
         from ({rows}) where {chosen}"""
 
 
@@ -124,8 +128,8 @@ def _insert_events(
     with reading(connection, source, file.path) as read:
         rows = _rereadable(connection, source, read)
         connection.execute(f"""
-            insert into raw.events
-            select {quote(domain)}, window_start, {quote(source.label(file.path))}, * exclude (window_start)
+            insert into raw.events by name
+            select {quote(domain)} as domain, {quote(source.label(file.path))} as source_file, *
             from ({events_sql(config, domain, rows, window)}) {inside}""")
     if source.where is None:
         return 0

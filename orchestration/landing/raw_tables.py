@@ -12,12 +12,14 @@ from orchestration.config import Calendar, Config
 from orchestration.landing.readers import glob_escape, quote
 
 _STEP = {"day": "1 day", "week": "7 days", "month": "1 month"}
+# `review` came later: a table that a load has filled before it gets the column, empty.
 _LINES = """
 create table if not exists raw.events (
     domain varchar not null, window_start date not null,
     source_file varchar not null, source_line bigint not null,
     user_id varchar, item_id varchar, event_type varchar, value varchar, quantity varchar,
     occurred_at timestamptz, raw_line varchar, error varchar);
+alter table raw.events add column if not exists review varchar;
 create table if not exists raw.items (
     domain varchar not null, source_file varchar not null, source_line bigint not null,
     item_id varchar, texts varchar[], raw_line varchar, error varchar);

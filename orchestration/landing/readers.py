@@ -144,6 +144,9 @@ def _parquet_rows(path: Path, columns: Columns, places: Sequence[int]) -> str:
 def _role_sql(role: str, field: Resolved, source: Source) -> str:
     if role == "time":
         return _moment(field, source)
+    if role == "vector":
+        # A list as it stands, or its text as JSON writes it.
+        return f"try_cast({field.sql} as float[])"
     return field.sql if field.type == TEXT else f"cast({field.sql} as varchar)"
 
 
@@ -185,9 +188,10 @@ def lines_sql(source: Source, names: Sequence[str]) -> str:
 def rows_sql(connection: duckdb.DuckDBPyConnection, source: Source, path: Path) -> str:
     """SELECT source_line, raw_line, error, a column per role of `source.columns` and belongs, in file order.
 
-    A role is VARCHAR, but `time` is TIMESTAMPTZ. belongs (never NULL): whether the line is this domain's;
-    where no domain's `where` can decide, one keeps it with `error` UNDECIDED. Text files are registered on
-    the connection as a stream, so the SELECT can be run once. SourceError as in `mapping_of`.
+    A role is VARCHAR, but `time` is TIMESTAMPTZ and `vector` FLOAT[]. belongs (never NULL): whether the line
+    is this domain's; where no domain's `where` can decide, one keeps it with `error` UNDECIDED. Text files
+    are registered on the connection as a stream, so the SELECT can be run once. SourceError as in
+    `mapping_of`.
     """
     mapping = mapping_of(source, path)
     if source.format == "parquet":

@@ -34,7 +34,8 @@ create table if not exists raw.replay_pending (
 _PARSED = """
 create or replace temp table parsed (
     number bigint, domain varchar, window_start date, user_id varchar, item_id varchar, event_type varchar,
-    value varchar, quantity varchar, occurred_at timestamptz, raw_line varchar, error varchar)"""
+    value varchar, quantity varchar, review varchar, occurred_at timestamptz, raw_line varchar,
+    error varchar)"""
 _LINE = "domain, source_file, source_line"
 # What `Dialect.undecodable` says, whatever the encoding was: the line's bytes are not in `raw_line`.
 _UNDECODABLE = "regexp_full_match(error, 'not [A-Z0-9_-]+') and error <> 'not JSON'"
@@ -114,8 +115,8 @@ def _parse(connection: duckdb.DuckDBPyConnection, config: Config) -> None:
             lines = lines_sql(event_source(config, domain), source.dialect.column_names or columns)
             rows = events_sql(config, domain, lines, "cast(null as date)" if dated else None)
             connection.execute(f"""
-                insert into parsed
-                select source_line, {quote(domain)}, * exclude (source_line) from ({rows})""")
+                insert into parsed by name
+                select {quote(domain)} as domain, * rename (source_line as number) from ({rows})""")
 
 
 def _sharing(config: Config, source: Source) -> list[str]:

@@ -21,7 +21,8 @@ from orchestration.landing.expressions import ExpressionError, Resolved, alike, 
 from orchestration.landing.lines import Dialect
 
 DATE = "{date}"
-_IN_EVERY_RECORD = ("user", "item", "time")  # the roles without which a record says nothing
+# The roles without which a record says nothing.
+_IN_EVERY_RECORD = ("user", "item", "time", "vector", "image")
 
 
 class SourceError(Exception):
@@ -42,7 +43,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """One `events`, `items` or `users` entry.
+    """One `events`, `items`, `users` or `modalities` entry.
 
     columns: role (user, item, text.0, ...) -> a column of the file or an expression. where: the lines that
     are this domain's, None for all. claims: the `where` of every entry that reads these files (key -> text)
@@ -126,7 +127,7 @@ def _source(config: Config, domain: str, kind: str, files: Files, columns: dict[
 
 
 def event_source(config: Config, domain: str) -> Source:
-    """The event log of a domain; roles user, item, time and, where mapped, event, value and quantity."""
+    """The event log of a domain; roles user, item, time and, where mapped, event, value, quantity and text."""
     files = config.domains[domain].events
     return _source(config, domain, "events", files, files.columns.model_dump())
 
@@ -145,6 +146,21 @@ def user_source(config: Config, domain: str) -> Source | None:
         return None
     attributes = {f"attributes.{place}": column for place, column in enumerate(files.columns.attributes)}
     return _source(config, domain, "users", files, {"user": files.columns.user, **attributes})
+
+
+def modality_sources(config: Config, domain: str) -> dict[str, Source]:
+    """The modalities of a domain by name; roles item and either vector or image."""
+    return {
+        name: Source(
+            config_file=config.path,
+            key=f"domains.{domain}.modalities.{name}",
+            pattern=str(config.resolve(files.path)),
+            dialect=_dialect(files),
+            columns=files.columns.model_dump(exclude_none=True),
+            where=files.where,
+        )
+        for name, files in sorted(config.domains[domain].modalities.items())
+    }
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -272,6 +288,7 @@ def check_sources(config: Config) -> list[str]:
             event_source(config, domain),
             item_source(config, domain),
             user_source(config, domain),
+            *modality_sources(config, domain).values(),
         ):
             try:
                 if source is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ml.bridge import Recommender
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+ENCODER_MODEL = "landbridge-encoder"  # of no target: see encoder_registry
 _REQUIREMENTS = ("mlflow", "torch", "numpy", "scipy", "pyarrow", "pandas", "safetensors")
 _ML_FOLDER = Path(ml.__file__).parent
 _PYFUNC_CODE = Path(__file__).with_name("pyfunc_model.py")
@@ -119,7 +120,7 @@ class Registry:
             outputs=Schema([ColSpec(DataType[kind], name) for name, kind in columns.items()]),
             params=ParamSchema([ParamSpec("k", DataType.long, k)]),
         )
-        with _fluent(self.home, run_id):
+        with fluent(self.home, run_id):
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(_PYFUNC_CODE),
@@ -127,7 +128,9 @@ class Registry:
                 code_paths=[str(_ML_FOLDER)],
                 signature=signature,
                 input_example=(example, {"k": k}),
-                pip_requirements=[f"{name}=={_public(installed_version(name))}" for name in _REQUIREMENTS],
+                pip_requirements=[
+                    f"{name}=={public_release(installed_version(name))}" for name in _REQUIREMENTS
+                ],
                 tags=dict(tags),
             )
         return logged.model_id
@@ -262,7 +265,8 @@ class Registry:
         """Targets that have a registered model, sorted."""
         prefix = model_name("")
         models = self.client.search_registered_models(max_results=1000)
-        return sorted(m.name.removeprefix(prefix) for m in models if m.name.startswith(prefix))
+        names = [m.name for m in models if m.name.startswith(prefix) and m.name != ENCODER_MODEL]
+        return sorted(name.removeprefix(prefix) for name in names)
 
     def _decide(self, target: str, version: ModelVersion, decision: str, by: str, note: str) -> ModelVersion:
         if self.aliases(target).get(CHALLENGER) == int(version.version):
@@ -307,13 +311,13 @@ def content_digest(evidence: Evidence) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _public(release: str) -> str:
+def public_release(release: str) -> str:
     """A version without its local part: `2.13.0+cpu` names a build that other indexes do not have."""
     return release.partition("+")[0]
 
 
 @contextmanager
-def _fluent(home: Home, run_id: str) -> Iterator[None]:
+def fluent(home: Home, run_id: str) -> Iterator[None]:
     """MLflow's fluent interface set to our store and one run, and put back, `sys.path` included."""
     import mlflow
 

@@ -51,6 +51,12 @@ def test_a_full_run(world: World, dbt_run) -> None:
         ("b1", "The Lighthouse", "The Lighthouse\nA keeper and the sea", True),
         ("b3", None, None, None),
     ]
+    query = "select item_id, texts from marts.item_documents where domain = 'books' order by 1"
+    assert world.rows(query) == [
+        ("b,2", ["Tides", None]),
+        ("b1", ["  The  Lighthouse ", "A keeper and the sea"]),  # as it stands
+        ("b3", []),
+    ]
     assert world.rows("select user_id, domains, interactions from marts.dim_users order by 1") == [
         ("u1", 2, 2),
         ("u2", 1, 1),

@@ -2,11 +2,12 @@
 
 import dagster as dg
 import duckdb
-import pyarrow.parquet as pq
 import pytest
 
 from orchestration.config import Home
-from orchestration.defs.embed import CHECK, item_embeddings, item_texts, texts_path
+from orchestration.defs.embed import CHECK, item_embeddings
+from orchestration.defs.texts import item_texts
+from orchestration.documents import documents_of
 from orchestration.features import text_encoder
 from orchestration.partitions import CONFIG, DOMAINS
 from orchestration.resources.warehouse import Warehouse
@@ -27,12 +28,11 @@ def home(tmp_path, monkeypatch) -> Home:
     monkeypatch.setenv("LANDBRIDGE_HOME", str(tmp_path))
     with duckdb.connect(str(Home().warehouse)) as connection:
         connection.execute("create schema marts")
-        connection.execute(
-            "create table marts.item_documents (domain text, item_id text, document text, text_hash text)"
-        )
-        insert = "insert into marts.item_documents select $1, $2, $3, sha256($3)"
-        for row in DOCUMENTS:
-            connection.execute(insert, row)
+        connection.execute("create table marts.item_documents (domain text, item_id text, texts text[])")
+        for domain, item, text in DOCUMENTS:
+            blanks = [None] * (len(CONFIG.domains[domain].items.columns.text) - 1)
+            texts = [text, *blanks] if text else []
+            connection.execute("insert into marts.item_documents values ($1, $2, $3)", [domain, item, texts])
     return Home()
 
 
@@ -62,7 +62,7 @@ def metadata(result: dg.ExecuteInProcessResult, domain: str) -> dict:
 
 def test_texts_are_exported_with_their_hashes(home):
     assert materialise(ENGLISH).success
-    table = pq.read_table(texts_path(home, ENGLISH))
+    table = documents_of(home, ENGLISH)
     assert table["item_id"].to_pylist() == ["a", "b", "c", "d"]
     assert table["document"].to_pylist()[3] is None
     assert table["text_hash"].to_pylist()[3] is None

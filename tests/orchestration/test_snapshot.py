@@ -6,17 +6,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
+from ml.data import ITEMS_SCHEMA
 from orchestration.config import Core, Home, SnapshotRules, as_of_time
 from orchestration.defs.snapshot import (
     draw,
     left_out,
     manifest_of,
+    net_interactions,
     point_to,
     snapshot_of,
     snapshot_path,
-    training_tables,
 )
 
 LAST = date(2026, 1, 4)
@@ -53,11 +55,17 @@ def mart(connection, tmp_path, monkeypatch: pytest.MonkeyPatch):
         "create table marts.fct_cancellations (domain varchar, purchase_window date, user_id varchar, "
         "item_id varchar, event_time timestamptz, takes_back double)"
     )
-    connection.execute(
-        "create table marts.item_documents as select * from (values ('a', 'i1', 'Tides', null::varchar), "
-        "('b', 'j1', null, null)) as t(domain, item_id, title, text_hash)"
-    )
     return connection
+
+
+def catalogue(*more: str) -> pa.Table:
+    """The items of ROWS, and one item of each domain of `more`."""
+    rows = [("a", "i1", "Tides", None), ("b", "j1", None, None), *((d, "k1", None, None) for d in more)]
+    return pa.table(dict(zip(ITEMS_SCHEMA.names, zip(*rows, strict=True), strict=True)), ITEMS_SCHEMA)
+
+
+def drawn(mart, day: date, rules: SnapshotRules, *more: str) -> Path:
+    return draw(mart, day, rules, catalogue(*more))
 
 
 def cancel(
@@ -69,7 +77,7 @@ def cancel(
 
 
 def weights(mart, day: date = LAST, half_life_days: float | None = None) -> dict[tuple[str, str], float]:
-    rows = training_tables(mart, day, half_life_days)[0].to_pylist()
+    rows = net_interactions(mart, day, half_life_days).to_pylist()
     return {(row["domain"], row["user_id"]): row["weight"] for row in rows}
 
 
@@ -85,9 +93,7 @@ def weights(mart, day: date = LAST, half_life_days: float | None = None) -> dict
 def test_net_weights_before_a_moment(mart, day: int, expected: dict) -> None:
     moment = date(2026, 1, day)
     assert weights(mart, moment) == expected
-    interactions, items = training_tables(mart, moment)
-    assert all(row["event_time"] < at(day, 0) for row in interactions.to_pylist())
-    assert items.num_rows == 2
+    assert all(row["event_time"] < at(day, 0) for row in net_interactions(mart, moment).to_pylist())
 
 
 def test_a_cancellation_is_seen_from_its_own_moment_on(mart) -> None:
@@ -99,10 +105,10 @@ def test_a_cancellation_is_seen_from_its_own_moment_on(mart) -> None:
 
 
 def test_a_cancellation_at_the_moment_itself_or_after_it_is_not_seen(mart) -> None:
-    before = draw(mart, date(2026, 1, 3), SnapshotRules())
+    before = drawn(mart, date(2026, 1, 3), SnapshotRules())
     cancel(mart, "u1", date(2026, 1, 1), at(3, 0), -4.0)
     cancel(mart, "u1", date(2026, 1, 2), at(3, 9), -1.0)
-    assert draw(mart, date(2026, 1, 3), SnapshotRules()) == before
+    assert drawn(mart, date(2026, 1, 3), SnapshotRules()) == before
     assert ("a", "u1") not in weights(mart)
 
 
@@ -151,8 +157,8 @@ def test_rules_change_the_digest_and_stand_in_the_manifest(mart) -> None:
         SnapshotRules(k_core=Core(users=2, items=1)),
         SnapshotRules(half_life_days=30, k_core=Core(users=2, items=1)),
     ]
-    paths = [draw(mart, LAST, rules) for rules in chosen]
-    assert paths == [draw(mart, LAST, rules) for rules in chosen]
+    paths = [drawn(mart, LAST, rules) for rules in chosen]
+    assert paths == [drawn(mart, LAST, rules) for rules in chosen]
     assert len(set(paths)) == len(chosen)
     assert [manifest_of(path).get("rules") for path in paths[:3]] == [
         None,
@@ -162,7 +168,7 @@ def test_rules_change_the_digest_and_stand_in_the_manifest(mart) -> None:
 
 
 def test_without_rules_and_cancellations_a_snapshot_is_what_it_was_before_there_were_any(mart) -> None:
-    manifest = manifest_of(draw(mart, LAST, SnapshotRules()))
+    manifest = manifest_of(drawn(mart, LAST, SnapshotRules()))
     assert manifest == {
         "as_of": as_of_time(LAST),
         "digest": DIGEST_WITHOUT_RULES,
@@ -172,7 +178,7 @@ def test_without_rules_and_cancellations_a_snapshot_is_what_it_was_before_there_
 
 
 def test_the_core_is_counted_in_the_manifest_and_other_domains_stay(mart) -> None:
-    path = draw(mart, LAST, SnapshotRules(k_core=Core(users=1, items=2)))
+    path = drawn(mart, LAST, SnapshotRules(k_core=Core(users=1, items=2)))
     assert left_out(manifest_of(path)) == {"b/interactions": 1, "b/users": 1, "b/items": 1}
     point_to(str(LAST), path)
     snapshot = snapshot_of(str(LAST))
@@ -182,10 +188,9 @@ def test_the_core_is_counted_in_the_manifest_and_other_domains_stay(mart) -> Non
 
 
 def test_the_same_rows_have_the_same_snapshot(mart) -> None:
-    path = draw(mart, LAST, SnapshotRules())
-    assert draw(mart, LAST, SnapshotRules()) == path
-    mart.execute("insert into marts.item_documents values ('c', 'k1', null, null)")
-    other = draw(mart, LAST, SnapshotRules())
+    path = drawn(mart, LAST, SnapshotRules())
+    assert drawn(mart, LAST, SnapshotRules()) == path
+    other = drawn(mart, LAST, SnapshotRules(), "c")
     assert other != path
     point_to(str(LAST), other)
     assert snapshot_path(str(LAST)) == other
@@ -210,6 +215,7 @@ def test_the_asset_tells_what_a_core_left_out_and_warns(
     copy_to(mart, Home().warehouse)
     rules = SnapshotRules(k_core=Core(users=1, items=items))
     monkeypatch.setattr(module, "CONFIG", module.CONFIG.model_copy(update={"snapshot": rules}))
+    monkeypatch.setattr(module, "catalogue_of", lambda home, domains: catalogue())
     checks = [module.nothing_at_or_after_as_of, module.nothing_left_out]
     result = dg.materialize(
         [module.training_snapshot, *checks], partition_key=str(LAST), resources={"warehouse": Warehouse()}
@@ -229,9 +235,17 @@ def test_the_asset_tells_what_a_core_left_out_and_warns(
     assert told["rules"] == f'{{"k_core": {{"users": 1, "items": {items}}}}}'
 
 
+def test_interactions_with_items_that_were_not_read_stop_the_snapshot(mart) -> None:
+    mart.execute(
+        "insert into marts.fct_interactions values ('b', '2026-01-01', 'u1', 'new', ?, 1.0)", [at(1)]
+    )
+    with pytest.raises(dg.Failure, match=r"1 interactions .*'new' of b: materialise item_texts"):
+        drawn(mart, LAST, SnapshotRules())
+
+
 def copy_to(connection, path: Path) -> None:
     connection.execute(f"attach '{path}' as home")
     connection.execute("create schema home.marts")
-    for table in ("fct_interactions", "fct_cancellations", "item_documents"):
+    for table in ("fct_interactions", "fct_cancellations"):
         connection.execute(f"create table home.marts.{table} as from marts.{table}")
     connection.execute("detach home")

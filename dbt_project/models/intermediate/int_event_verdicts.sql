@@ -56,6 +56,8 @@ select
     weight,
     quantity,
     cancels,
+    case when reason is null then review end as review,
+    case when reason is null and review is not null then value end as rating,
     case when reason is not null then raw_line end as raw_line,
     reason
 from judged

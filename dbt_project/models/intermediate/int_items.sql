@@ -13,7 +13,11 @@ versions as (
 -- A catalogue may name an item more than once: the text seen most often wins, then the latest, and any text
 -- wins over none.
 chosen as (
-    select domain, item_id, texts
+    select
+        domain,
+        item_id,
+        texts,
+        [trim(regexp_replace(text, '\s+', ' ', 'g')) for text in texts if text is not null] as given
     from versions
     qualify
         row_number() over (partition by domain, item_id order by len(texts) = 0, lines desc, latest desc) = 1
@@ -22,6 +26,7 @@ chosen as (
 select
     domain,
     item_id,
-    texts[1] as title,
-    nullif(array_to_string(texts, chr(10)), '') as document
+    given[1] as title,
+    texts,
+    nullif(array_to_string(given, chr(10)), '') as document
 from chosen

@@ -24,6 +24,7 @@ cleaned as (
         end as event_type,
         try_cast(trim(events.value) as double) as value,
         abs(try_cast(trim(events.quantity) as double)) as quantity,
+        nullif(trim(events.review), '') as review,
         -- for the quarantine
         events.raw_line,
         events.error

@@ -10,8 +10,12 @@ cleaned as (
         source_line,
         -- what
         nullif(trim(item_id), '') as item_id,
-        [nullif(trim(regexp_replace(text, '\s+', ' ', 'g')), '') for text in texts if nullif(trim(text), '') is not null]
-            as texts,
+        -- in the order of landbridge.yaml, null where blank; empty where all are
+        case
+            when regexp_matches(array_to_string(texts, ''), '\S')
+                then [case when regexp_matches(text, '\S') then text end for text in texts]
+            else []
+        end as texts,
         -- for the quarantine
         raw_line,
         error

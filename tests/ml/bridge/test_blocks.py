@@ -1,4 +1,4 @@
-"""The blocks of a ridge bridge, worked by hand, and whitening's properties."""
+"""The blocks of a ridge bridge, worked by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile, item_projection, whitened
+from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile, item_projection
 from ml.bridge.contract import Task
 from ml.bridge.histories import histories
 
@@ -86,37 +86,6 @@ def test_item_projection_by_hand():
     assert np.allclose(item_projection(sparse.csr_matrix(np.ones((2, 2))), 1, task), [[0.5], [0.5]])
 
 
-def test_whitened_rows_are_centred_with_equal_variances():
-    rng = np.random.default_rng(0)
-    vectors = (rng.standard_normal((200, 5)) * [4, 3, 2, 2, 1.5] + 7).astype(np.float32)
-    vectors[:20] = 0
-    rows = whitened(vectors, rank=5, floor=0.01)
-    assert not rows[:20].any()
-    assert np.allclose(rows[20:].mean(axis=0), 0, atol=1e-6)
-    # Divided by sqrt(width), so that a row's expected length is 1 whatever the rank.
-    assert np.allclose(rows[20:].T @ rows[20:] / 180, np.eye(5) / 5, atol=1e-5)
-
-
-def test_whitening_does_not_blow_up_what_lies_below_the_floor():
-    rng = np.random.default_rng(1)
-    vectors = (rng.standard_normal((500, 2)) * [1, 0.01] + 1).astype(np.float32)
-    variances = whitened(vectors, rank=2, floor=0.05).var(axis=0)
-    expected = np.sort(np.linalg.eigvalsh(np.cov(vectors.T, bias=True)))[::-1]
-    assert variances[0] == pytest.approx(1 / 2, rel=1e-4)
-    assert variances[1] == pytest.approx(expected[1] / (0.05 * expected[0]) / 2, rel=1e-3)
-
-
-@pytest.mark.parametrize("held", [0, 1])
-def test_fewer_than_two_texts_say_nothing(held):
-    vectors = np.zeros((4, 3), np.float32)
-    vectors[:held, 0] = 1
-    assert not whitened(vectors, rank=2, floor=0.05).any()
-
-
-def test_a_catalogue_without_embeddings_says_what_to_do():
-    with pytest.raises(ValueError, match="materialise item_embeddings"):
-        whitened(None, 2, 0.05)
-
-
-def test_rank_is_cut_at_the_width_of_the_text():
-    assert whitened(np.eye(3, dtype=np.float32), rank=64, floor=0.05).shape == (3, 3)
+def test_a_catalogue_without_embeddings_says_what_to_do(world):
+    with pytest.raises(ValueError, match="films has no text embeddings: materialise item_embeddings"):
+        TextProfile("films").fit(bridge_world.task_of(world.with_vectors({})))

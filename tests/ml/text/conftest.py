@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -40,6 +42,43 @@ def tiny_bert(tmp_path_factory) -> str:
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt(tmp_path_factory) -> str:
+    """A decoder whose tokenizer pads on the left and has no marker tokens, as those of many decoders."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_gpt")
+    vocabulary = {word: i for i, word in enumerate(["<end>", "<unk>", *WORDS])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<end>", pad_token="<end>", unk_token="<unk>",
+        padding_side="left", model_max_length=32,
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(0)
+    GPT2Model(
+        GPT2Config(vocab_size=len(vocabulary), n_embd=32, n_layer=2, n_head=4, n_positions=32)
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_bert, tmp_path_factory) -> Path:
+    """A LoRA adapter with random weights for `tiny_bert`: a fresh one changes nothing."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModel
+
+    torch.manual_seed(1)
+    model = get_peft_model(
+        AutoModel.from_pretrained(tiny_bert),
+        LoraConfig(r=2, target_modules=["query", "value"], init_lora_weights=False),
+    )
+    folder = tmp_path_factory.mktemp("tiny_adapter")
+    model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,19 @@ def test_chunks_do_not_change_the_vectors(tiny, store, tmp_path):
     assert len(list(store.folder.glob("*.parquet"))) == 6
 
 
+def test_texts_the_encoder_cannot_read_are_counted_and_left_out(tiny, store):
+    texts = ["red kettle", "gizmo gadget", None, "gizmo gadget", "gizmo red pan", "blue pan"]
+    hashes = [hash_of(text) for text in texts]
+    for new, reused in ((3, 0), (0, 3)):  # one in three unknown tokens is more than the limit below
+        report = embed_missing(tiny, store, hashes, texts, unknown_limit=0.34)
+        assert counts(report) == (new, reused, 1)
+        assert (report.unreadable, report.examples) == (2, ("gizmo gadget",))
+    assert store.missing(hashes) == [hash_of("gizmo gadget")]
+    report = embed_missing(tiny, EmbeddingStore(store.folder, tiny.key, 32), hashes, texts, unknown_limit=0.3)
+    assert counts(report) == (2, 0, 1)
+    assert report.unreadable == 3
+
+
 @pytest.mark.parametrize("texts", [[], [None, None]])
 def test_a_catalogue_without_text_works(tiny, store, texts):
     assert counts(embed_missing(tiny, store, [None] * len(texts), texts)) == (0, 0, len(texts))

@@ -1,0 +1,1 @@
+"""Item images to vectors: the encoder, and the pass that embeds what is new."""
