@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from ml.text.encoder import EncoderConfig, TextEncoder
+from ml.text.encoding.encoder import EncoderConfig, TextEncoder
 
 LENGTHS = {"short": (4, 16), "long": (110, 220), "mixed": (4, 220)}  # words; about 12, 190 and 60 tokens
 LONG_SHARE = {"short": 1, "long": 10, "mixed": 4}  # so that every kind takes about as long

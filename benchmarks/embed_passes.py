@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from embed import LENGTHS, make_texts
 
-from ml.text.embed import embed_missing
-from ml.text.encoder import EncoderConfig, TextEncoder
-from ml.text.store import SHARD_ROWS, EmbeddingStore
+from ml.text.encoding.embed import embed_missing
+from ml.text.encoding.encoder import EncoderConfig, TextEncoder
+from ml.text.encoding.store import SHARD_ROWS, EmbeddingStore
 
 
 def numbered(n: int, seed: int = 0) -> list[str]:

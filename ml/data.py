@@ -139,7 +139,7 @@ class Snapshot:
         return replace(self, catalogues=catalogues)
 
     def with_review_vectors(self, vectors: Mapping[str, np.ndarray], encoder: str) -> Snapshot:
-        """The same snapshot with its reviews' embeddings: domain -> (r, d) float32, made by `encoder` (a key)."""
+        """The same snapshot with its reviews' embeddings by the key `encoder`: domain -> (r, d) float32."""
         logs = dict(self.interactions)
         for domain, found in vectors.items():
             reviews = logs[domain].reviews
@@ -199,7 +199,8 @@ def write_snapshot(
     interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per
     domain and item. rules: by what rules the rows were chosen and weighed and what they left out (JSON-able);
     they stand in the manifest and count in the digest. reviews: REVIEWS_SCHEMA, one row at most per domain,
-    user and item; those of a pair without interaction are left out. Raises ValueError where a row is at or after `as_of`.
+    user and item; those of a pair without interaction are left out. Raises ValueError where a row is at or
+    after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
         [

@@ -33,7 +33,7 @@ def documents_of(home: Home, domain: str) -> pa.Table:
 
 
 def catalogue_of(home: Home, domains: Sequence[str]) -> pa.Table:
-    """domain, item_id, title and text_hash of every item of these domains, as a training snapshot has them."""
+    """domain, item_id, title and text_hash of every item of these domains, as in a training snapshot."""
     import pyarrow as pa
 
     from ml.data import ITEMS_SCHEMA

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ml.text.domain_map import DomainMap, Plane
+    from ml.text.alignment.domain_map import DomainMap, Plane
 
 # Okabe and Ito's colours, told apart by the colour-blind; the shapes tell them apart in grey.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#b8a800")

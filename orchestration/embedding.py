@@ -13,9 +13,9 @@ from orchestration.live import TextProgress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ml.text.embed import EmbedReport
-    from ml.text.encoder import TextEncoder
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.embed import EmbedReport
+    from ml.text.encoding.encoder import TextEncoder
+    from ml.text.encoding.store import EmbeddingStore
 
 CHECK = "encoder_reads_language"
 UNKNOWN_SAMPLE = 1000
@@ -67,7 +67,7 @@ def embed_domain(
     Where the encoder knows too little of a sample's tokens nothing is embedded and all items count as without
     text: vectors of noise would be learned from, and none are not. Single texts of that kind are left out.
     """
-    from ml.text.embed import EXAMPLES, UNKNOWN_LIMIT, embed_missing
+    from ml.text.encoding.embed import EXAMPLES, UNKNOWN_LIMIT, embed_missing
 
     hashes, texts = documents["text_hash"].to_pylist(), documents["document"].to_pylist()
     present = [text for text in texts if text is not None]

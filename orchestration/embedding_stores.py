@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ml.text.store import Contents, EmbeddingStore
+from ml.text.encoding.store import Contents, EmbeddingStore
 from orchestration.adapters import ADAPTER, Adapters
 from orchestration.config import Config, Home
 from orchestration.documents import documents_of

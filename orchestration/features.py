@@ -10,12 +10,12 @@ from orchestration.config import Config, Home
 
 if TYPE_CHECKING:
     from ml.data import Snapshot
-    from ml.text.encoder import TextEncoder
+    from ml.text.encoding.encoder import TextEncoder
 
 
 def text_encoder(config: Config, adapter: Path | None = None) -> TextEncoder:
     """The configured encoder, with the update in the folder `adapter`; weights load at the first `encode`."""
-    from ml.text.encoder import EncoderConfig, TextEncoder
+    from ml.text.encoding.encoder import EncoderConfig, TextEncoder
 
     known = config.encoder.model_dump(include={f.name for f in fields(EncoderConfig)})
     return TextEncoder(EncoderConfig(**known, adapter=adapter))
@@ -48,7 +48,7 @@ def embedded_snapshot(as_of_key: str, config: Config, home: Home) -> Snapshot:
 
 def with_vectors_of(snapshot: Snapshot, encoder: TextEncoder, home: Home) -> Snapshot:
     """The snapshot with what the store holds of one encoder."""
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
 
     store = EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)
     return snapshot.with_vectors(

@@ -21,7 +21,7 @@ from orchestration.landing.sources import modality_sources
 
 if TYPE_CHECKING:
     from ml.data import Catalogue
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from ml.vision.image_encoder import ImageEncoder
 
 VECTOR = "vector"
@@ -108,7 +108,7 @@ def _image_store(
     home: Home, model: str, revision: str | None, setting: str
 ) -> tuple[ImageEncoder, EmbeddingStore]:
     """Beside the texts' store, not in it: what is pruned there goes by texts."""
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from ml.vision.image_encoder import ImageEncoder
 
     encoder = ImageEncoder(model, revision, setting=setting)

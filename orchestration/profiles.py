@@ -69,8 +69,8 @@ def profiles_of(snapshot: Snapshot, domain: str, documents: Sequence[str | None]
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from ml.text.keywords import keywords, terms_of
-    from ml.text.words import separator
+    from ml.text.words.keywords import keywords, terms_of
+    from ml.text.words.segment import separator
 
     history = snapshot.interactions[domain].matrix()
     present = np.flatnonzero(np.diff(history.indptr))

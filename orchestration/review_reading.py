@@ -19,8 +19,8 @@ from orchestration.reviews import WHO, reviews_path, written_path
 if TYPE_CHECKING:
     import numpy as np
 
-    from ml.text.encoder import TextEncoder
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.encoder import TextEncoder
+    from ml.text.encoding.store import EmbeddingStore
 
 BATCH = 1 << 15  # reviews in memory at once: 100 MB where each has some hundred words
 SCALE_CHECK, LANGUAGE_CHECK = "ratings_lie_on_their_scale", "encoder_reads_reviews"
@@ -57,7 +57,7 @@ def read_reviews(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
 
     path = written_path(home, domain)
     if not path.is_file():
@@ -88,7 +88,7 @@ def read_reviews(
 
 def cleaned(reviews: Sequence[str], emoji: Any) -> tuple[list[str | None], list[str | None]]:
     """Clean texts and their SHA-256 in hex; None where nothing is left."""
-    from ml.text.clean import clean
+    from ml.text.cleaning.clean import clean
 
     texts = [clean(review, emoji) or None for review in reviews]
     return texts, [None if text is None else hashlib.sha256(text.encode()).hexdigest() for text in texts]
@@ -97,7 +97,7 @@ def cleaned(reviews: Sequence[str], emoji: Any) -> tuple[list[str | None], list[
 def _embed(
     stores: Sequence[tuple[TextEncoder, EmbeddingStore]], hashes: Texts, texts: Texts, reading: Reading
 ) -> None:
-    from ml.text.embed import embed_missing
+    from ml.text.encoding.embed import embed_missing
 
     first, *_ = [embed_missing(encoder, store, hashes, texts) for encoder, store in stores]
     reading.new += first.new
@@ -113,8 +113,8 @@ def make_judge(rules: Reviews, home: Home) -> Judge:
     """A function of a batch's ratings, hashes and texts to its sentiment (n,), NaN where none is known."""
     import numpy as np
 
+    from ml.text.encoding.store import EmbeddingStore
     from ml.text.sentiment import SentimentScorer, rating_sentiment
-    from ml.text.store import EmbeddingStore
 
     scorer = SentimentScorer(rules.model, rules.revision) if rules.model is not None else None
     # A score is a vector of one number: kept by text, never computed twice.

@@ -100,11 +100,11 @@ def reviews_before(config: Config, home: Home, day: date, interactions: pa.Table
 
 def with_review_vectors(snapshot: Snapshot, encoder_key: str, home: Home) -> Snapshot:
     """The snapshot with what the store of an encoder holds of its reviews; a text it lacks counts as none."""
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
 
     said = {d: log.reviews for d, log in snapshot.interactions.items() if log.reviews is not None}
     store = EmbeddingStore.existing(home.embeddings, encoder_key) if said else None
     if store is None:
         return snapshot
-    vectors = {domain: store.matrix(reviews.hashes) for domain, reviews in said.items()}
+    vectors = {d: store.matrix(reviews.hashes) for d, reviews in said.items() if reviews.hashes is not None}
     return snapshot.with_review_vectors(vectors, encoder_key)

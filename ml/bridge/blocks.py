@@ -17,7 +17,7 @@ from ml.bridge.histories import Histories
 from ml.factorize.als import WeightedALS
 from ml.factorize.normalise import degree
 from ml.factorize.svd import truncated_svd
-from ml.text.whitening import whitened
+from ml.text.alignment.whitening import whitened
 
 # Residuals of a tenth of the last singular value: lists do not change below that, and it is several times
 # faster.

@@ -92,8 +92,8 @@ def past_and_next(
     """Training rows for "what comes next": a user's log cut at each moment after the first.
 
     Returns the user of each row (r,), the histories before the cut under the key `domain` and the targets
-    (r, n), the later items weighted exp(-place / tau_next), place 0 being the first after the cut. Where there are
-    more than `most_rows` cuts, the latest of each user are kept.
+    (r, n), the later items weighted exp(-place / tau_next), place 0 being the first after the cut. Where
+    there are more than `most_rows` cuts, the latest of each user are kept.
     """
     pointers = np.concatenate([[0], np.cumsum(log.counts())])
     starts = np.zeros(len(log), dtype=bool)

@@ -9,7 +9,7 @@ from scipy import sparse
 from ml.bridge.blocks import LinearBlock
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories
-from ml.text.whitening import whitened
+from ml.text.alignment.whitening import whitened
 
 
 class ModalityProfile(LinearBlock):

@@ -16,7 +16,7 @@ from ml.bridge.blocks import TextProfile, row_norms
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories
 from ml.data import Interactions
-from ml.text.whitening import Whitening, moments, whitened
+from ml.text.alignment.whitening import Whitening, moments, whitened
 
 
 class ReviewProfile:

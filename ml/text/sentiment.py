@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from ml.device import pick_device
-from ml.text.batches import pad_right, token_batches
-from ml.text.source import EncoderError, resolve_model
+from ml.text.encoding.batches import pad_right, token_batches
+from ml.text.encoding.source import EncoderError, resolve_model
 
 MAX_TOKENS = 256
 TOKEN_BUDGET = 4096

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.text.store import EmbeddingStore
+from ml.text.encoding.store import EmbeddingStore
 from ml.vision.image_encoder import ImageEncoder
 
 CHUNK = 256  # images held at a time, and what a killed run loses at most

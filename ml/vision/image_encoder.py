@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ml.device import pick_device
-from ml.text.source import EncoderError, ModelSource, resolve_model
+from ml.text.encoding.source import EncoderError, ModelSource, resolve_model
 
 BATCH = 32  # 224 x 224 images: 20 MB of pixels, and activations that a small GPU holds
 LONGEST = 50  # times the short side; resized by the short side, a longer strip would fill the memory

@@ -20,7 +20,7 @@ from orchestration.review_card import Table, markdown_table
 
 if TYPE_CHECKING:
     from ml.data import Snapshot
-    from ml.text.encoder import TextEncoder
+    from ml.text.encoding.encoder import TextEncoder
 
 if CONFIG.encoder.adaptation is not None:
 
@@ -150,7 +150,9 @@ def readable(snapshot: "Snapshot", home: Home) -> "tuple[Snapshot, dict[str, str
             kept &= catalogue.has_vector
             vectors = vectors * kept[:, None]
         catalogues[domain] = replace(
-            catalogue, text_hashes=np.where(kept, catalogue.text_hashes, None), vectors=vectors
+            catalogue,
+            text_hashes=np.where(kept, catalogue.text_hashes, np.array(None, object)),
+            vectors=vectors,
         )
         texts |= {h: known[h] for h in catalogue.text_hashes[kept]}
     return replace(snapshot, catalogues=catalogues), dict(sorted(texts.items()))
@@ -158,8 +160,8 @@ def readable(snapshot: "Snapshot", home: Home) -> "tuple[Snapshot, dict[str, str
 
 def embed(encoder: "TextEncoder", texts: Mapping[str, str], home: Home, log: Callable[[str], object]) -> None:
     """Embed what the store of this encoder lacks of `texts`, hash -> text."""
-    from ml.text.embed import embed_missing
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.embed import embed_missing
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.live import TextProgress
 
     store = EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)

@@ -13,7 +13,7 @@ from orchestration.plots import inline_png
 if TYPE_CHECKING:
     import numpy as np
 
-    from ml.text.domain_map import DomainMap
+    from ml.text.alignment.domain_map import DomainMap
 
 
 @dg.asset(
@@ -26,7 +26,7 @@ def domain_map(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
     Nothing is trained on it: it shows whether text can carry taste, or only tells domains apart.
     """
-    from ml.text.domain_map import domain_map as map_of
+    from ml.text.alignment.domain_map import domain_map as map_of
     from orchestration.domain_map_plot import domain_map_plot
 
     found = map_of(_vectors(Home()), seed=CONFIG.evaluation.seed)
@@ -43,7 +43,7 @@ def domain_map(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
 
 
 def _vectors(home: Home) -> "Iterator[tuple[str, np.ndarray]]":
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.documents import documents_of, documents_path
     from orchestration.features import encoder_in_use
 

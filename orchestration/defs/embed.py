@@ -35,7 +35,7 @@ def item_embeddings(
     Where a fine-tuned encoder is in use it embeds them too: training reads its vectors, and the next
     fine-tuning is measured against those of the base.
     """
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.features import encoder_in_use, text_encoder
 
     home, encoder = Home(), text_encoder(CONFIG)

@@ -29,7 +29,7 @@ def item_index(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResu
     import numpy as np
 
     from ml.retrieval import build_index, recall_against_exact
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.features import encoder_in_use
 
     home, domain = Home(), context.partition_key

@@ -11,7 +11,7 @@ from orchestration.config import Config, Home
 from orchestration.partitions import CONFIG
 
 if TYPE_CHECKING:
-    from ml.text.language import Detected
+    from ml.text.words.language import Detected
 
 FEW_TEXTS = 20
 
@@ -19,7 +19,7 @@ FEW_TEXTS = 20
 @dg.asset_check(asset="item_texts", description="The texts are in the language that the configuration names.")
 def language_matches() -> dg.AssetCheckResult:
     """Judges every domain whose texts are there, so that a run for one does not hide what another has."""
-    from ml.text.language import detect, sampled
+    from ml.text.words.language import detect, sampled
     from orchestration.documents import documents_of, documents_path
 
     home, found = Home(), {}

@@ -33,9 +33,10 @@ if domains_with_modalities(CONFIG):
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
         """A domain's own vectors and images, one vector an item in `modalities/<domain>/<name>.parquet`."""
-        from ml.text.source import EncoderError
+        from ml.text.encoding.source import EncoderError
 
-        home, landed = Home(), {}
+        home = Home()
+        landed: dict[str, dict[str, Landed]] = {}
         for domain in context.partition_keys:
             known = documents_of(home, domain)["item_id"].combine_chunks()
             try:

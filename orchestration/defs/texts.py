@@ -13,7 +13,7 @@ from orchestration.partitions import CONFIG, DOMAINS
 from orchestration.resources.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from ml.text.documents import DocumentBuilder, Tally
+    from ml.text.cleaning.documents import DocumentBuilder, Tally
 
 BATCH_ITEMS = 20_000
 # Boilerplate is looked for among so many items, drawn by their ids' hash: memory stays bounded, and a
@@ -25,8 +25,8 @@ EXAMPLES = 10
 
 def builder_of(config: Config, domain: str) -> "DocumentBuilder":
     """The text rules of a domain, ready to be applied."""
-    from ml.text.documents import DocumentBuilder
-    from ml.text.fit import estimated_tokens
+    from ml.text.cleaning.documents import DocumentBuilder
+    from ml.text.cleaning.fit import estimated_tokens
 
     rules, encoder = config.text_of(domain), config.encoder
     return DocumentBuilder(

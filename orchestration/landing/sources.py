@@ -127,7 +127,7 @@ def _source(config: Config, domain: str, kind: str, files: Files, columns: dict[
 
 
 def event_source(config: Config, domain: str) -> Source:
-    """The event log of a domain; roles user, item, time and, where mapped, event, value, quantity and text."""
+    """The event log of a domain; roles user, item, time; where mapped event, value, quantity, text."""
     files = config.domains[domain].events
     return _source(config, domain, "events", files, files.columns.model_dump())
 

@@ -17,7 +17,7 @@ class AdaptedEncoder(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Find the base model and the adapter; `ml` comes from the version's own code folder."""
-        from ml.text.encoder import EncoderConfig, TextEncoder
+        from ml.text.encoding.encoder import EncoderConfig, TextEncoder
 
         folder = Path(context.artifacts["encoder"])
         settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))

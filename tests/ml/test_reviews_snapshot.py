@@ -1,4 +1,4 @@
-"""Reviews in a snapshot: beside their interactions through files and splits, no trace where there are none."""
+"""Reviews in a snapshot: beside their interactions through files and splits; none leave no trace."""
 
 from __future__ import annotations
 

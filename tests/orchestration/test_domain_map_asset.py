@@ -24,7 +24,7 @@ FAR, NEAR = CONFIG.domain_names[:2]
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Home:
     """Two of the configured domains embedded, their vectors 3 apart; one item without a text."""
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.features import encoder_in_use
 
     monkeypatch.setenv("LANDBRIDGE_HOME", str(tmp_path))

@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from ml.text.store import EmbeddingStore
+from ml.text.encoding.store import EmbeddingStore
 from orchestration.embedding import Embedded, embed_domain, language_check
 from orchestration.features import text_encoder
 from orchestration.live import TextProgress, listening, say

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from log_world import World
 
-from ml.text.store import EmbeddingStore
+from ml.text.encoding.store import EmbeddingStore
 from orchestration.cli import main
 from orchestration.config import Home
 from orchestration.documents import documents_path

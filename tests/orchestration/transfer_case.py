@@ -53,7 +53,7 @@ def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
 
 
 def _embed(hashes: list[str], home: Home, random: np.random.Generator) -> None:
-    from ml.text.store import EmbeddingStore
+    from ml.text.encoding.store import EmbeddingStore
     from orchestration.features import text_encoder
 
     encoder = text_encoder(CONFIG)

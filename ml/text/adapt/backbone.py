@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from ml.text.batches import pad_right
-from ml.text.pooling import pool
-from ml.text.source import ModelSource
+from ml.text.encoding.batches import pad_right
+from ml.text.encoding.pooling import pool
+from ml.text.encoding.source import ModelSource
 
 # On a CPU short texts in one padded batch cost what the longest costs: batches are cut by length.
 CPU_ROWS = 32

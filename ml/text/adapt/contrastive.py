@@ -104,8 +104,8 @@ class Contrastive:
         return losses / max(count, 1), hits / max(count, 1)
 
     def _sides(self, pairs: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        texts, places = np.unique(pairs, return_inverse=True)
+        texts, positions = np.unique(pairs, return_inverse=True)
         vectors = self.backbone.vectors([self.tokens[i] for i in texts])
-        places = torch.from_numpy(places.reshape(pairs.shape)).to(vectors.device)
+        places = torch.from_numpy(positions.reshape(pairs.shape)).to(vectors.device)
         mask = torch.from_numpy(false_negatives(pairs, self.known)).to(vectors.device)
         return vectors[places[:, 0]], vectors[places[:, 1]], mask

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ml.bridge.blocks import TextProfile
+from ml.bridge.blocks import Block, TextProfile
 from ml.bridge.contract import Scorer
 from ml.bridge.histories import histories
 from ml.bridge.protocol import Protocol
@@ -64,7 +64,8 @@ def cold_recall(
 
 def text_only(sources: Sequence[str]) -> RidgeBridge:
     """The bridge that reads nothing of a user but the texts of their items in the source domains."""
-    return RidgeBridge([(TextProfile(domain), 1.0) for domain in sources], ridge=RIDGE)
+    blocks: list[tuple[Block, float]] = [(TextProfile(domain), 1.0) for domain in sources]
+    return RidgeBridge(blocks, ridge=RIDGE)
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,10 @@ def encoder_lift(
     for target, all_sources in sorted(sources.items()):
         read = [d for d in all_sources if _has_text(base, d) and _has_text(adapted, d)]
         if read:
-            found[target] = tuple(
+            before, after = (
                 cold_recall(s, target, read, text_only(read), visibility, k, stage) for s in (base, adapted)
             )
+            found[target] = before, after
     by_target = {t: paired_lift(b.recall, a.recall) for t, (a, b) in found.items() if len(a.users)}
     return pooled(list(found.values()), len(base.users), by_target)
 

@@ -19,7 +19,7 @@ from ml.text.adapt.backbone import Backbone, load_backbone
 from ml.text.adapt.contrastive import Contrastive
 from ml.text.adapt.masked import MaskedWords
 from ml.text.adapt.pairs import Pairs
-from ml.text.source import ModelSource
+from ml.text.encoding.source import ModelSource
 
 Say = Callable[[str], object]
 WARM_UP = 0.1

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ml.device import pick_device
+from ml.text.encoding.source import folder_digest
 from ml.text.generate.contract import (
     Answer,
     Prompt,
@@ -23,7 +24,6 @@ from ml.text.generate.contract import (
     ServiceRefusedError,
     WrongAnswerError,
 )
-from ml.text.source import folder_digest
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -105,7 +105,7 @@ class LocalModel:
             tokenizer = AutoTokenizer.from_pretrained(place, **where)
             # As stored on a GPU; a CPU emulates the half precisions, slowly.
             dtype = "auto" if device.type == "cuda" else torch.float32
-            network = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **where)
+            network: Any = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **where)
         except (OSError, ValueError) as error:
             raise self._not_found() from error
         return tokenizer, network.to(device).eval()

@@ -20,8 +20,14 @@ def violation(value: Any, schema: Mapping[str, Any], at: str = "the answer") -> 
         )
     if not isinstance(value, _TYPES[schema["type"]]):
         return f"{at} is no {schema['type']}"
-    if isinstance(value, str):
-        return _string_violation(value, schema, at)
+    return (
+        _string_violation(value, schema, at)
+        if isinstance(value, str)
+        else _object_violation(value, schema, at)
+    )
+
+
+def _object_violation(value: Mapping[str, Any], schema: Mapping[str, Any], at: str) -> str | None:
     for name in schema.get("required", ()):
         if name not in value:
             return f"{at} lacks {name!r}"

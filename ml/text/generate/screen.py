@@ -35,7 +35,7 @@ def word_count(text: str) -> int:
 
 def screened(text: str, least_words: int, most_words: int) -> str:
     """The text, cleaned and on one line; WrongAnswerError where it is not fit to be shown or embedded."""
-    from ml.text.clean import clean
+    from ml.text.cleaning.clean import clean
 
     try:
         text.encode()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml.text.encoder import EncoderConfig, TextEncoder
+from ml.text.encoding.encoder import EncoderConfig, TextEncoder
 
 WORDS = [
     "red",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ml.text.encoding.source import EncoderError
 from ml.text.sentiment import SentimentScorer, label_order, rating_sentiment
-from ml.text.source import EncoderError
 
 STARS = {i: f"{i + 1} star{'s' if i else ''}" for i in range(5)}
 

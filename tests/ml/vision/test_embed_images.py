@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_vision import picture
 
-from ml.text.store import EmbeddingStore
+from ml.text.encoding.store import EmbeddingStore
 from ml.vision import embed
 from ml.vision.embed import embed_images
 

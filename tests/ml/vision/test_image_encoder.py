@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from tiny_vision import picture, save_model
 
-from ml.text.source import EncoderError
+from ml.text.encoding.source import EncoderError
 from ml.vision import image_encoder
 from ml.vision.image_encoder import ImageEncoder
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from ml.device import pick_device
 from ml.text.adapt.backbone import load_backbone
 from ml.text.adapt.contrastive import Contrastive, false_negatives, info_nce
-from ml.text.source import resolve_model
+from ml.text.encoding.source import resolve_model
 
 
 def by_hand(left: np.ndarray, right: np.ndarray, mask: np.ndarray, temperature: float) -> float:

@@ -14,8 +14,8 @@ from ml.text.adapt.backbone import load_backbone
 from ml.text.adapt.masked import IGNORED, MaskedWords
 from ml.text.adapt.pairs import Pairs
 from ml.text.adapt.train import PATIENCE, AdaptSettings, adapt, fit
-from ml.text.encoder import EncoderConfig, TextEncoder
-from ml.text.source import folder_digest, resolve_model
+from ml.text.encoding.encoder import EncoderConfig, TextEncoder
+from ml.text.encoding.source import folder_digest, resolve_model
 
 SETTINGS = AdaptSettings(rank=4, epochs=3, batch=32, learning_rate=5e-3, max_tokens=16, device="cpu")
 

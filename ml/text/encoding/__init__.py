@@ -1,0 +1,1 @@
+"""Text to vectors: the encoder, the store that remembers them, and the pass that embeds what is new."""
