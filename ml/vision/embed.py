@@ -27,7 +27,7 @@ def embed_images(
     encoder: ImageEncoder,
     store: EmbeddingStore,
     paths: Sequence[Path],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> ImageReport:
     """Put the vectors of the images at `paths` into the store, those it lacks.
 

@@ -36,7 +36,7 @@ if domains_with_modalities(CONFIG):
         from ml.text.encoding.source import EncoderError
 
         home = Home()
-        landed: dict[str, dict[str, Landed]] = {}
+        landed: dict[str, Landed] = {}
         for domain in context.partition_keys:
             known = documents_of(home, domain)["item_id"].combine_chunks()
             try:

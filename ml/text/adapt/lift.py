@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ml.bridge.blocks import Block, TextProfile
+from ml.bridge.blocks import TextProfile
 from ml.bridge.contract import Scorer
 from ml.bridge.histories import histories
 from ml.bridge.protocol import Protocol
@@ -64,7 +64,7 @@ def cold_recall(
 
 def text_only(sources: Sequence[str]) -> RidgeBridge:
     """The bridge that reads nothing of a user but the texts of their items in the source domains."""
-    blocks: list[tuple[Block, float]] = [(TextProfile(domain), 1.0) for domain in sources]
+    blocks: list = [(TextProfile(domain), 1.0) for domain in sources]
     return RidgeBridge(blocks, ridge=RIDGE)
 
 

@@ -70,7 +70,7 @@ def embed_missing(
                 on_progress(before + done, len(missing))
 
         vectors = encoder.encode([text_of[key] for key in part], report, unknown_limit=unknown_limit)
-        read: np.ndarray = vectors.any(axis=1)
+        read = np.any(vectors != 0, axis=1)
         unread += [key for key, known in zip(part, read, strict=True) if not known]
         store.add([key for key, known in zip(part, read, strict=True) if known], vectors[read])
     seconds = time.perf_counter() - started

@@ -18,7 +18,7 @@ def violation(value: Any, schema: Mapping[str, Any], at: str = "the answer") -> 
         raise ValueError(
             f"schema word {min(unknown)!r} is not checked here; add it to ml.text.generate.schema"
         )
-    if not isinstance(value, _TYPES[schema["type"]]):
+    if type(value) is not _TYPES[schema["type"]]:
         return f"{at} is no {schema['type']}"
     return (
         _string_violation(value, schema, at)
