@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orchestration.config import Config, Generator, Home
+from orchestration.config import Config, Home
 from orchestration.files import replaced_file
+from orchestration.language_config import Generator
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -218,10 +218,15 @@ def html(card: Card) -> str:
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
+    # Words read from the left, figures compare from the right.
+    words = [any(row[i][:1].isalpha() for row in table.rows) for i in range(len(table.header))]
+    look = [' class="words"' if column else "" for column in words]
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(look, table.header, strict=True)
+    )
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(c)}</td>" for c in row[1:])
+        + "".join(f"<td{kind}>{escape(c)}</td>" for kind, c in zip(look[1:], row[1:], strict=True))
         + "</tr>"
         for row in table.rows
     )
@@ -247,5 +252,5 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 1.6rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child { text-align: left; }
+th:first-child, .words { text-align: left; }
 """

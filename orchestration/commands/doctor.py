@@ -21,8 +21,9 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
-from orchestration.config import ConfigError, Generator, Home, load_config
+from orchestration.config import ConfigError, Home, load_config
 from orchestration.environment import REPOSITORY, require_sources
+from orchestration.language_config import Generator
 
 GIB = 1 << 30
 LEAST_DISK_GIB = 2

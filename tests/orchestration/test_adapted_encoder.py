@@ -12,10 +12,11 @@ import pytest
 from transfer_case import AS_OF, write_world
 
 from orchestration.adapters import Adapters
-from orchestration.config import Adaptation, Config, Home
+from orchestration.config import Config, Home
 from orchestration.defs.adapt import fine_tune
 from orchestration.documents import documents_path
 from orchestration.features import embedded_snapshot, encoder_in_use, text_encoder
+from orchestration.language_config import Adaptation
 from orchestration.partitions import CONFIG
 from orchestration.resources.registry import CHAMPION, ENCODER_MODEL, Registry
 

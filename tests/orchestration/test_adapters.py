@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 
 from orchestration.adapters import Adapters, visibility
-from orchestration.config import Adaptation, Config, Home, as_of_time
+from orchestration.config import Config, Home, as_of_time
 from orchestration.features import text_encoder
+from orchestration.language_config import Adaptation
 from orchestration.partitions import CONFIG
 
 KEYS = ("2026-01-01", "2026-02-01", "2026-03-01")
