@@ -3,7 +3,7 @@
 Reads a home in which `landbridge run` has got as far as training_snapshot; computes what is missing (vectors,
 an adapter) in the same places and changes nothing else. Differences are paired by user, over all targets. The
 users are the test users, which neither the bridge's settings nor the adapter have seen; `--stage choose` asks
-the validation users, which is where settings may be tried.
+the validation users, which is where settings may be tried. The penalty of either side is chosen on them.
 
     python benchmarks/text_ablation.py --config examples/food_kitchen.yaml --home var/food_kitchen
 """
@@ -19,15 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from ml.bridge.blocks import LinearBlock, SVDFactors, TextProfile
 from ml.bridge.contract import Task
 from ml.bridge.ridge import RidgeBridge
 from ml.data import Snapshot
-from ml.text.adapt.lift import cold_recall, pooled, text_only
+from ml.text.adapt.lift import Recalls, cold_recall, pooled
 from ml.text.adapt.pairs import PairRules, Visibility, find_pairs
 from ml.text.adapt.train import AdaptSettings, adapt
 
-Make = Callable[[list[str]], RidgeBridge]
+Make = Callable[[list[str], float], RidgeBridge]
+# What a feature is worth depends on the penalty: each side of a comparison has its own, chosen on validation
+# users.
+RIDGES = (10.0, 30.0, 100.0, 300.0)
 
 
 class RawProfile(LinearBlock):
@@ -41,9 +46,9 @@ class RawProfile(LinearBlock):
         return self
 
 
-def bridge(ridge: float, *blocks: tuple[Callable[[str], Any], float]) -> Make:
-    """A bridge with the given blocks and scales for every source."""
-    return lambda sources: RidgeBridge([(make(d), scale) for make, scale in blocks for d in sources], ridge)
+def bridge(*blocks: Callable[[str], Any]) -> Make:
+    """A bridge with the given blocks for every source."""
+    return lambda sources, ridge: RidgeBridge([(make(d), 1.0) for make in blocks for d in sources], ridge)
 
 
 @dataclass(frozen=True)
@@ -57,32 +62,54 @@ class Row:
 
 def rows(base: Snapshot, adapted: Snapshot | None) -> Iterator[Row]:
     """Whitening, text profile, fine-tuning: each alone, and in the bridge with factors."""
-    raw = bridge(10.0, (RawProfile, 1.0))
-    factors = bridge(10.0, (SVDFactors, 1.0))
-    both = bridge(10.0, (SVDFactors, 1.0), (TextProfile, 1.0))
-    raw_both = bridge(10.0, (SVDFactors, 1.0), (RawProfile, 1.0))
-    yield Row("whitening, text alone", (base, raw), (base, text_only))
+    raw, text = bridge(RawProfile), bridge(TextProfile)
+    factors, both, raw_both = (
+        bridge(SVDFactors),
+        bridge(SVDFactors, TextProfile),
+        bridge(SVDFactors, RawProfile),
+    )
+    yield Row("whitening, text alone", (base, raw), (base, text))
     yield Row("whitening, text and factors", (base, raw_both), (base, both))
     yield Row("text profile beside factors", (base, factors), (base, both))
     if adapted is not None:
-        yield Row("fine-tuning, text alone", (base, text_only), (adapted, text_only))
+        yield Row("fine-tuning, text alone", (base, text), (adapted, text))
         yield Row("fine-tuning, text and factors", (base, both), (adapted, both))
 
 
-def compare(row: Row, sources: dict[str, list[str]], hidden: Visibility, k: int, stage: Any) -> str:
-    pairs = []
-    for target, read in sorted(sources.items()):
-        sides = [
-            cold_recall(snapshot, target, read, make(read), hidden, k, stage)
-            for snapshot, make in (row.without, row.having)
+class Measurement:
+    """Recall of a bridge on every target, each side with the penalty that served validation users best."""
+
+    def __init__(self, sources: dict[str, list[str]], hidden: Visibility, k: int, stage: Any) -> None:
+        self.sources, self.hidden, self.k, self.stage = sources, hidden, k, stage
+        self._found: dict[tuple[int, Make], tuple[float, list[Recalls]]] = {}
+
+    def side(self, snapshot: Snapshot, make: Make) -> tuple[float, list[Recalls]]:
+        """The chosen penalty, and the recalls target by target."""
+        key = id(snapshot), make
+        if key not in self._found:
+            tried = {ridge: self._recalls(snapshot, make, ridge, "choose") for ridge in RIDGES}
+            best = max(RIDGES, key=lambda ridge: np.mean([np.nanmean(r.recall) for r in tried[ridge]]))
+            measured = (
+                tried[best] if self.stage == "choose" else self._recalls(snapshot, make, best, "measure")
+            )
+            self._found[key] = best, measured
+        return self._found[key]
+
+    def _recalls(self, snapshot: Snapshot, make: Make, ridge: float, stage: Any) -> list[Recalls]:
+        return [
+            cold_recall(snapshot, target, read, make(read, ridge), self.hidden, self.k, stage)
+            for target, read in sorted(self.sources.items())
         ]
-        pairs.append((sides[0], sides[1]))
-    lift = pooled(pairs, len(row.without[0].users), {})
-    found = lift.difference
-    return (
-        f"| {row.name} | {lift.base.mean:.4f} | {lift.adapted.mean:.4f} | {found.mean:+.4f} "
-        f"| [{found.low:+.4f}, {found.high:+.4f}] | {found.n:,} |"
-    )
+
+    def row(self, row: Row) -> str:
+        """One line of the table."""
+        (before, without), (after, having) = self.side(*row.without), self.side(*row.having)
+        lift = pooled(list(zip(without, having, strict=True)), len(row.without[0].users), {})
+        found = lift.difference
+        return (
+            f"| {row.name} | {lift.base.mean:.4f} ({before:g}) | {lift.adapted.mean:.4f} ({after:g}) "
+            f"| {found.mean:+.4f} | [{found.low:+.4f}, {found.high:+.4f}] | {found.n:,} |"
+        )
 
 
 def fine_tuned(
@@ -145,9 +172,11 @@ def main() -> None:
     sources = {target: config.sources(target) for target in config.domain_names}
     users = "test" if args.stage == "measure" else "validation"
     print(f"\n{snapshot.digest[:16]} as of {as_of}, cold {users} users, recall@{config.evaluation.k}\n")
-    print("| what | without | with | difference | 95 % interval | users |\n|---|---|---|---|---|---|")
+    print("| what | without (penalty) | with (penalty) | difference | 95 % interval | users |")
+    print("|---|---|---|---|---|---|")
+    measurement = Measurement(sources, hidden, config.evaluation.k, args.stage)
     for row in rows(base, adapted):
-        print(compare(row, sources, hidden, config.evaluation.k, args.stage), flush=True)
+        print(measurement.row(row), flush=True)
     print(f"\n{time.monotonic() - began:.0f} s")
 
 

@@ -6,6 +6,7 @@ the update alone; whoever embeds with it merges it into the weights and pays not
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +109,13 @@ def load_backbone(
     whole = (AutoModelForMaskedLM if masked else AutoModel).from_pretrained(source.location, **arguments)
     backbone = whole.base_model if masked else whole
     # The pooler feeds no vector of ours, and would only make the file larger.
-    config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, target_modules="all-linear", exclude_modules=r".*pooler.*"
-    )
+    pooler = r".*pooler.*" if any("pooler" in name for name, _ in backbone.named_modules()) else None
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", exclude_modules=pooler)
     frozen = {id(p) for p in backbone.parameters()}
-    model = get_peft_model(backbone, config)
+    with warnings.catch_warnings():
+        # peft asks for a name that transformers has given up, of which a user of ours can do nothing.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        model = get_peft_model(backbone, config)
     for p in whole.parameters() if masked else ():
         if id(p) not in frozen and p.dim():
             p.requires_grad_(True)

@@ -18,7 +18,8 @@ from scipy import sparse
 
 from ml.text.adapt.backbone import Backbone
 
-TEMPERATURES = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+# Up to where scores that say nothing are as good as equal.
+TEMPERATURES = (0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 3.0, 10.0)
 TEMPERATURE_RATE = 1e-2
 
 
@@ -63,7 +64,7 @@ class Contrastive:
         return [{"params": [self.log_temperature], "lr": TEMPERATURE_RATE, "weight_decay": 0.0}]
 
     def start(self, rows: np.ndarray, size: int) -> None:
-        """Set the temperature that fits the base best, so that a falling loss means better vectors."""
+        """Begin with the temperature that fits the base best."""
         with torch.no_grad():
             sides = [self._sides(part) for part in self.batches(rows, size)]
             losses = {t: sum(float(info_nce(*side, t)) for side in sides) for t in TEMPERATURES}
@@ -93,15 +94,19 @@ class Contrastive:
 
     @torch.no_grad()
     def measure(self, rows: np.ndarray, size: int) -> tuple[float, float]:
-        """Mean loss, and the share of pairs whose left finds its right first in its batch."""
-        losses, hits, count = 0.0, 0, 0
+        """Mean loss, and the share of pairs whose left finds its right first in its batch.
+
+        The loss is that of the temperature that fits these rows best, not of the one learned: a temperature
+        that is fitted better makes no better vectors, and must not pass for them.
+        """
+        losses, hits, count = np.zeros(len(TEMPERATURES)), 0, 0
         for part in self.batches(rows, size):
             left, right, mask = self._sides(part)
-            losses += float(info_nce(left, right, mask, self.log_temperature.exp())) * len(part)
+            losses += [float(info_nce(left, right, mask, t)) * len(part) for t in TEMPERATURES]
             best = (left @ right.T).masked_fill(mask, -torch.inf).argmax(dim=1).cpu()
             hits += int((best == torch.arange(len(part))).sum())
             count += len(part)
-        return losses / max(count, 1), hits / max(count, 1)
+        return float(losses.min()) / max(count, 1), hits / max(count, 1)
 
     def _sides(self, pairs: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         texts, positions = np.unique(pairs, return_inverse=True)

@@ -16,7 +16,7 @@ from scipy import sparse
 from ml.bridge.protocol import hash_fractions
 from ml.data import Interactions, Snapshot
 
-# Salts the hash that holds users out of training, so that it is not the hash that the protocol hides by.
+# Salts the hash that holds users and texts out of training: it is not the hash that the protocol hides by.
 HELD_OUT_SALT = 1_000_003
 
 
@@ -35,16 +35,17 @@ class Visibility:
 
 @dataclass(frozen=True)
 class PairRules:
-    """pairs: the most that are drawn. reach: places apart in a user's sequence over all domains.
+    """pairs: the most drawn to learn from. reach: places apart in a user's sequence over all domains.
 
     across: the share drawn from two domains, as far as there are such pairs; None takes them as they come.
-    held_out: share of users whose pairs decide when to stop.
+    held_out: share of users, and share of texts, that training never meets; what those users took up of those
+    texts decides when to stop. Of the pairs to learn from, at most held_out times as many are drawn.
     """
 
     pairs: int = 20_000
     reach: int = 5
     across: float | None = None
-    held_out: float = 0.1
+    held_out: float = 0.2
     seed: int = 0
 
 
@@ -52,9 +53,10 @@ class PairRules:
 class Pairs:
     """texts: (t,) text hashes. domains: (t,) the domain of each, the first that has it, as a number.
 
-    left, right: (p,) positions in `texts`, the earlier domain on the left. held_out: (p,) bool. known: (t, t)
-    symmetric bool CSR, everything that any visible user took up within reach, drawn or not: no negative may
-    be one of them.
+    left, right: (p,) positions in `texts`, the earlier domain on the left. held_out: (p,) bool; these share
+    neither a text nor a user with the others. known: (t, t) symmetric bool CSR, all taken up within reach,
+    drawn or not: no negative may be one of them. Of texts to learn from it holds the pairs of users to learn
+    from alone: what a loss leaves out tells as much as what it pulls together.
     """
 
     texts: np.ndarray
@@ -83,7 +85,7 @@ class Pairs:
 
     @cached_property
     def validation(self) -> np.ndarray:
-        """(n, 2) pairs of users who are not learned from."""
+        """(n, 2) pairs of users and of texts that are not learned from."""
         return self.select(self.held_out)
 
 
@@ -105,11 +107,23 @@ def find_pairs(snapshot: Snapshot, visibility: Visibility, rules: PairRules) -> 
     """
     texts, domains = _texts(snapshot)
     users, rows = _sequence(snapshot, visible(snapshot, visibility), texts)
-    left, right, users = _distinct(domains, *_within_reach(users, rows, rules.reach))
-    known = _symmetric(left, right, len(texts))
-    held = hash_fractions(snapshot.users, visibility.seed + HELD_OUT_SALT) < rules.held_out
-    chosen = _draw(domains[left] != domains[right], rules)
-    pairs = Pairs(texts, domains, left[chosen], right[chosen], held[users[chosen]], known)
+    one, other, users = _within_reach(users, rows, rules.reach)
+    hidden_users, hidden_texts = (
+        hash_fractions(ids, visibility.seed + HELD_OUT_SALT) < rules.held_out
+        for ids in (snapshot.users, texts)
+    )
+    learned = ~(hidden_users[users] | hidden_texts[one] | hidden_texts[other])
+    unseen = hidden_texts[one] & hidden_texts[other]
+    asked = unseen & hidden_users[users]
+    random = np.random.default_rng(rules.seed)
+    sides = []
+    for rows, most in ((learned, rules.pairs), (asked, round(rules.held_out * rules.pairs))):
+        candidates = _distinct(domains, one[rows], other[rows])
+        crosses = domains[candidates[:, 0]] != domains[candidates[:, 1]]
+        sides.append(candidates[_draw(crosses, most, rules.across, random)])
+    drawn, held_out = np.concatenate(sides), np.repeat([False, True], [len(side) for side in sides])
+    known = _symmetric(one[learned | unseen], other[learned | unseen], len(texts))
+    pairs = Pairs(texts, domains, drawn[:, 0], drawn[:, 1], held_out, known)
     if len(pairs.training) < 2 or not len(pairs.validation):
         raise TooFewPairsError(
             f"{len(pairs.training)} pairs of texts to learn from and {len(pairs.validation)} to stop by: too "
@@ -152,17 +166,11 @@ def _within_reach(users: np.ndarray, rows: np.ndarray, reach: int) -> list[np.nd
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
-def _distinct(
-    domains: np.ndarray, one: np.ndarray, other: np.ndarray, users: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each unordered pair once, as its first user took it up, the earlier domain (then text) on the left."""
+def _distinct(domains: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(n, 2) each unordered pair once, the earlier domain (then text) on the left."""
     swap = (domains[one] > domains[other]) | ((domains[one] == domains[other]) & (one > other))
-    left, right = np.where(swap, other, one), np.where(swap, one, other)
-    order = np.lexsort((users, right, left))
-    left, right, users = left[order], right[order], users[order]
-    first = np.ones(len(left), bool)
-    first[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    return left[first], right[first], users[first]
+    pairs = np.stack([np.where(swap, other, one), np.where(swap, one, other)], axis=1)
+    return np.unique(pairs, axis=0)
 
 
 def _symmetric(left: np.ndarray, right: np.ndarray, count: int) -> sparse.csr_matrix:
@@ -170,13 +178,11 @@ def _symmetric(left: np.ndarray, right: np.ndarray, count: int) -> sparse.csr_ma
     return sparse.csr_matrix((np.ones(2 * len(left), bool), both), shape=(count, count))
 
 
-def _draw(crosses: np.ndarray, rules: PairRules) -> np.ndarray:
-    """Positions of the drawn pairs, in random order."""
-    random = np.random.default_rng(rules.seed)
+def _draw(crosses: np.ndarray, most: int, across: float | None, random: np.random.Generator) -> np.ndarray:
+    """Positions of at most `most` drawn pairs, in random order."""
     order = random.permutation(len(crosses))
-    if rules.across is None:
-        return order[: rules.pairs]
+    if across is None:
+        return order[:most]
     over, within = order[crosses[order]], order[~crosses[order]]
-    wanted = round(rules.across * rules.pairs)
-    over = over[:wanted]
-    return random.permutation(np.concatenate([over, within[: rules.pairs - len(over)]]))
+    over = over[: round(across * most)]
+    return random.permutation(np.concatenate([over, within[: most - len(over)]]))

@@ -27,6 +27,8 @@ WARM_UP = 0.1
 LOOKS_PER_EPOCH = 2
 MOST_HELD_OUT = 1024
 PATIENCE = 2
+# Nats. A held-out loss wanders by some thousandths where there is nothing to learn; less is no gain.
+LEAST_FALL = 0.01
 HELD_OUT_TEXTS = 0.05
 
 
@@ -155,7 +157,8 @@ def fit(
     name: str,
     say: Say,
 ) -> Fitted:
-    """Steps over shuffled `rows` until held-out loss has not fallen for PATIENCE looks; the best is kept."""
+    """Steps over shuffled `rows` until held-out loss has not fallen by LEAST_FALL in PATIENCE looks; the
+    best is kept."""
     began, generator = time.monotonic(), torch.Generator().manual_seed(settings.seed)
     per_epoch = len(objective.batches(rows, settings.batch))
     steps, every = per_epoch * settings.epochs, max(1, per_epoch // LOOKS_PER_EPOCH)
@@ -176,7 +179,7 @@ def fit(
             f"{name}: step {step:,} of {steps:,}, held-out loss {looks[0][1]:.4f} → {looks[-1][1]:.4f}, "
             f"accuracy {looks[0][2]:.3f} → {looks[-1][2]:.3f}, {rate:.0f} rows/s"
         )
-        if looks[-1][1] < looks[best][1]:
+        if looks[-1][1] < looks[best][1] - LEAST_FALL:
             best, state = len(looks) - 1, backbone.state()
         elif len(looks) - 1 - best >= PATIENCE:
             break

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from ml.data import Catalogue, Interactions, Snapshot
 
-COLOURS, SIZES, FILLERS = ("red", "green", "blue"), ("small", "large"), ("the", "a", "of", "with", "and")
+COLOURS, SIZES = ("red", "green", "blue"), ("small", "large")
+FILLERS = tuple(map(" ".join, product(("the", "a", "of", "with", "and"), repeat=2)))
 NOUNS = {"shop": ("kettle", "pan"), "table": ("tea", "rice")}
 DAY = 86_400 * 1_000_000
 AS_OF = 400 * DAY
@@ -18,7 +20,19 @@ def texts_of(domain: str) -> list[str]:
     return [" ".join(words) for words in product(COLOURS, SIZES, NOUNS[domain], FILLERS)]
 
 
-def colour_world(users: int = 300, seed: int = 0) -> Snapshot:
+def tastes_that_texts_do_not_tell(world: Snapshot, seed: int = 0) -> Snapshot:
+    """The same users with the same tastes, items of a domain exchanged at random: popularity, histories
+    and who goes with whom stay as regular as they were, and no text says anything of it."""
+    random = np.random.default_rng(seed)
+    return world.with_interactions(
+        **{
+            domain: replace(log, items=random.permutation(log.n_items)[log.items].astype(np.int32))
+            for domain, log in world.interactions.items()
+        }
+    )
+
+
+def colour_world(users: int = 600, seed: int = 0) -> Snapshot:
     """`users` users with 6 items of their colour in each domain, over 300 days; a text is its own hash."""
     random = np.random.default_rng(seed)
     catalogues, logs = {}, {}

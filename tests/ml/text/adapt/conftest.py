@@ -11,6 +11,7 @@ from colour_world import DAY, colour_world
 from ml.data import Snapshot
 from ml.text.adapt.pairs import PairRules, Pairs, Visibility, find_pairs
 
+RULES = PairRules(pairs=700, reach=3, held_out=0.3)
 HIDDEN = Visibility(cold_user_fraction=0.2, horizon=30 * DAY, seed=0)
 
 
@@ -34,5 +35,10 @@ def hidden() -> Visibility:
 
 
 @pytest.fixture(scope="session")
+def rules() -> PairRules:
+    return RULES
+
+
+@pytest.fixture(scope="session")
 def pairs(world) -> Pairs:
-    return find_pairs(world, HIDDEN, PairRules(pairs=600, reach=3))
+    return find_pairs(world, HIDDEN, RULES)

@@ -10,7 +10,7 @@ from colour_world import AS_OF, DAY, NOUNS
 
 from ml.bridge.protocol import Protocol, hash_fractions
 from ml.data import Catalogue, Interactions, Snapshot
-from ml.text.adapt.pairs import PairRules, Visibility, find_pairs, visible
+from ml.text.adapt.pairs import HELD_OUT_SALT, PairRules, Visibility, find_pairs, visible
 
 SEQUENCE = [("a", 1), ("b", 2), ("b", 1), ("b", 0), ("a", 0), ("a", 2)]
 TEXTS = {"a": ["same", "a1", "a2", *(f"x{i:02d}" for i in range(41))], "b": ["same", "b1", None]}
@@ -43,12 +43,13 @@ def one_sequence() -> Snapshot:
     ],
 )
 def test_pairs_of_a_sequence_by_hand(reach, expected):
-    shown = Visibility(cold_user_fraction=1e-9, horizon=DAY)
+    # The first seed that holds out neither user 0 nor a text of theirs, and a pair of somebody else.
+    shown = Visibility(cold_user_fraction=1e-9, horizon=DAY, seed=10)
     found = find_pairs(one_sequence(), shown, PairRules(pairs=1000, reach=reach, held_out=0.3))
     drawn = {(found.texts[a], found.texts[b]) for a, b in found.select(np.arange(len(found)))}
     assert {pair for pair in drawn if not pair[0].startswith("x")} == expected
     known = {(found.texts[i], found.texts[j]) for i, j in zip(*found.known.nonzero(), strict=True)}
-    assert known == drawn | {(b, a) for a, b in drawn}
+    assert {pair for pair in known if not pair[0].startswith("x")} == expected | {(b, a) for a, b in expected}
     assert {(found.texts[a], found.texts[b]) for a, b in found.select(found.crosses)} == {
         pair for pair in expected if "b1" in pair
     }
@@ -79,7 +80,7 @@ def test_no_split_asks_about_a_visible_interaction(world, hidden):
                 assert truth.multiply(learned).nnz == 0
 
 
-def test_planted_evidence_of_hidden_users_changes_no_pair(world, hidden, pairs):
+def test_planted_evidence_of_hidden_users_changes_no_pair(world, hidden, rules, pairs):
     """Exchange the whole history of everybody hidden, and everything late: the pairs stay the same."""
     low = hash_fractions(world.users) < 0.3
     planted = {}
@@ -87,8 +88,37 @@ def test_planted_evidence_of_hidden_users_changes_no_pair(world, hidden, pairs):
         secret = low[log.users] | (log.times >= world.as_of - 2 * hidden.horizon)
         items = np.where(secret, (log.items + 7) % log.n_items, log.items).astype(np.int32)
         planted[domain] = replace(log, items=items)
-    again = find_pairs(world.with_interactions(**planted), hidden, PairRules(pairs=600, reach=3))
+    again = find_pairs(world.with_interactions(**planted), hidden, rules)
     assert np.array_equal(again.select(np.arange(len(again))), pairs.select(np.arange(len(pairs))))
+
+
+def held_out(ids: np.ndarray, share: float) -> np.ndarray:
+    return hash_fractions(ids, HELD_OUT_SALT) < share
+
+
+def test_held_out_pairs_share_no_text_with_training(pairs, rules):
+    assert min(len(pairs.training), len(pairs.validation)) > 200
+    assert not np.intersect1d(pairs.training, pairs.validation).size
+    assert held_out(pairs.texts, rules.held_out)[pairs.validation].all()
+
+
+@pytest.mark.parametrize(("held", "side"), [(True, "training"), (False, "validation")])
+def test_users_of_one_side_change_nothing_of_the_other(world, hidden, rules, pairs, held, side):
+    """Exchange the whole history of everybody held out (or of everybody else): neither the other side's pairs
+    nor what is no negative of them changes, but for the negatives of validation, which anybody may tell."""
+    planted = {}
+    for domain, log in world.interactions.items():
+        theirs = (held_out(world.users, rules.held_out) == held)[log.users]
+        items = np.where(theirs, (log.items + 7) % log.n_items, log.items).astype(np.int32)
+        planted[domain] = replace(log, items=items)
+    again = find_pairs(world.with_interactions(**planted), hidden, replace(rules, pairs=10**6))
+    before = find_pairs(world, hidden, replace(rules, pairs=10**6))
+    order = [np.unique(getattr(found, side), axis=0) for found in (before, again)]
+    assert np.array_equal(*order)
+    if held:
+        learned = np.flatnonzero(~held_out(pairs.texts, rules.held_out))
+        assert (before.known[learned][:, learned] != again.known[learned][:, learned]).nnz == 0
+    assert (before.known != again.known).nnz
 
 
 def test_a_pair_is_drawn_once_whoever_took_it_up(pairs):
@@ -99,8 +129,8 @@ def test_a_pair_is_drawn_once_whoever_took_it_up(pairs):
 @pytest.mark.parametrize("across", [0.0, 0.25, 1.0])
 def test_the_share_across_domains_is_kept(world, hidden, across):
     found = find_pairs(world, hidden, PairRules(pairs=400, reach=3, across=across))
-    assert len(found) == 400
-    assert found.crosses.sum() == round(400 * across)
+    assert len(found.training) == 400
+    assert found.crosses[~found.held_out].sum() == round(400 * across)
 
 
 def test_too_little_data_says_what_to_do(world):

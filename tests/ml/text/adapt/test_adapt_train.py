@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from colour_world import tastes_that_texts_do_not_tell
 
 from ml.device import pick_device
 from ml.text.adapt.backbone import load_backbone
 from ml.text.adapt.masked import IGNORED, MaskedWords
-from ml.text.adapt.pairs import Pairs
-from ml.text.adapt.train import PATIENCE, AdaptSettings, adapt, fit
+from ml.text.adapt.pairs import Pairs, find_pairs
+from ml.text.adapt.train import LOOKS_PER_EPOCH, PATIENCE, AdaptSettings, adapt, fit
 from ml.text.encoding.encoder import EncoderConfig, TextEncoder
 from ml.text.encoding.source import folder_digest, resolve_model
 
@@ -35,6 +36,18 @@ def test_it_finds_partners_that_the_base_did_not(tiny_bert, pairs, tmp_path):
     again = run(tiny_bert, pairs, tmp_path / "two")
     assert folder_digest(tmp_path / "one") == folder_digest(tmp_path / "two")
     assert {**again["contrastive"], "seconds": 0} == {**found, "seconds": 0}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_is_found_where_texts_do_not_tell(tiny_bert, world, hidden, rules, tmp_path, seed):
+    """There is much to learn by heart, and nothing that a text unseen could show: the base stays, and the
+    loop ends after the looks that it waits, far from its last step."""
+    silent = find_pairs(tastes_that_texts_do_not_tell(world, seed), hidden, rules)
+    found = run(tiny_bert, silent, tmp_path, epochs=6, rank=8)["contrastive"]
+    assert found["steps_kept"] == 0
+    looks_every = len(silent.training) // SETTINGS.batch // LOOKS_PER_EPOCH
+    assert found["steps"] <= (PATIENCE + 1) * looks_every
+    assert found["held_out_accuracy"]["adapted"] == found["held_out_accuracy"]["base"]
 
 
 def test_the_encoder_reads_what_was_saved(tiny_bert, tiny, pairs, tmp_path):
