@@ -5,10 +5,12 @@ dagster-duckdb's own resource always opens read-write, which shuts every reader 
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import clear_overloads
 
 import dagster as dg
 import duckdb
@@ -20,6 +22,11 @@ SCHEMAS = ("raw", "staging", "intermediate", "marts")
 _Settings = dict[str, str | bool | int | float | list[str]]
 _LOCK_ATTEMPTS = 40
 _LOCK_PAUSE = 0.25  # seconds; ten seconds in all, then somebody keeps the file open on purpose
+
+# torch's C++ registries never let go of some functions, and so of typing's table of overloads, where
+# Dagster's serialisers stand. They lead to its records, whose __new__ keeps a copy of the globals of whoever
+# made the first one, DuckDB among them: without this DuckDB lists all it holds as leaked at the end.
+atexit.register(clear_overloads)
 
 
 class WarehouseError(dg.Failure):

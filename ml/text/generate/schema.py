@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_TYPES: dict[str, type] = {"object": dict, "string": str}
 _KNOWN = {"type", "properties", "required", "additionalProperties", "minLength", "maxLength", "description"}
 
 
@@ -18,13 +17,9 @@ def violation(value: Any, schema: Mapping[str, Any], at: str = "the answer") -> 
         raise ValueError(
             f"schema word {min(unknown)!r} is not checked here; add it to ml.text.generate.schema"
         )
-    if type(value) is not _TYPES[schema["type"]]:
-        return f"{at} is no {schema['type']}"
-    return (
-        _string_violation(value, schema, at)
-        if isinstance(value, str)
-        else _object_violation(value, schema, at)
-    )
+    if schema["type"] == "string":
+        return _string_violation(value, schema, at) if isinstance(value, str) else f"{at} is no string"
+    return _object_violation(value, schema, at) if isinstance(value, dict) else f"{at} is no object"
 
 
 def _object_violation(value: Mapping[str, Any], schema: Mapping[str, Any], at: str) -> str | None:

@@ -12,6 +12,7 @@ from colour_world import tastes_that_texts_do_not_tell
 
 from ml.device import pick_device
 from ml.text.adapt.backbone import load_backbone
+from ml.text.adapt.contrastive import Contrastive
 from ml.text.adapt.masked import IGNORED, MaskedWords
 from ml.text.adapt.pairs import Pairs, find_pairs
 from ml.text.adapt.train import LOOKS_PER_EPOCH, PATIENCE, AdaptSettings, adapt, fit
@@ -48,6 +49,18 @@ def test_nothing_is_found_where_texts_do_not_tell(tiny_bert, world, hidden, rule
     looks_every = len(silent.training) // SETTINGS.batch // LOOKS_PER_EPOCH
     assert found["steps"] <= (PATIENCE + 1) * looks_every
     assert found["held_out_accuracy"]["adapted"] == found["held_out_accuracy"]["base"]
+
+
+def test_held_out_pairs_are_never_learned_from(tiny_bert, pairs, tmp_path, monkeypatch):
+    steps = []
+    learn = Contrastive.loss
+    monkeypatch.setattr(
+        Contrastive,
+        "loss",
+        lambda self, batch, generator: steps.append(batch) or learn(self, batch, generator),
+    )
+    run(tiny_bert, pairs, tmp_path, epochs=1)
+    assert set(np.concatenate(steps).ravel()).isdisjoint(pairs.validation.ravel())
 
 
 def test_the_encoder_reads_what_was_saved(tiny_bert, tiny, pairs, tmp_path):
