@@ -10,9 +10,14 @@ the validation users, which is where settings may be tried. The penalty of eithe
 
 from __future__ import annotations
 
+import os
+
+# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

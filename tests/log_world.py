@@ -114,7 +114,7 @@ class World:
         command = [sys.executable, "-W", "ignore", "-c", code]
         done = subprocess.run(command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True)
         if check:
-            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
         return done
 
 

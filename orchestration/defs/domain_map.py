@@ -35,7 +35,8 @@ def domain_map(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata={
             "map": dg.MetadataValue.md(inline_png(domain_map_plot(found), "domains by their texts")),
-            "distances": dg.MetadataValue.table(_records(found)),
+            # One domain has no distance from another, and Dagster knows no empty table.
+            **({"distances": dg.MetadataValue.table(_records(found))} if found.distances else {}),
             **_totals(found),
             "left out": ", ".join(sorted(set(CONFIG.domain_names) - set(found.items))) or "none",
         }

@@ -9,18 +9,20 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import dagster as dg
-from orchestration.defs import clean, ingest, snapshot
+from orchestration.defs import clean, ingest, snapshot, texts as item_texts
 from orchestration.resources.dbt import dbt_resource
 from orchestration.resources.warehouse import Warehouse
 from orchestration.runs import materialise, multi_key
 from orchestration.defs.snapshot import snapshot_of
 
 defs = dg.load_definitions_from_modules(
-    [ingest, clean, snapshot], resources={"warehouse": Warehouse(), "dbt": dbt_resource(clean.PROJECT)}
+    [ingest, clean, item_texts, snapshot],
+    resources={"warehouse": Warehouse(), "dbt": dbt_resource(clean.PROJECT)},
 )
 items = dg.AssetSelection.assets(["raw", "items"])
 models = dg.AssetSelection.groups("staging", "intermediate", "marts")
 events = dg.AssetSelection.assets(["raw", "events"]) | models
+texts = dg.AssetSelection.assets("item_texts")
 taken = dg.AssetSelection.assets("training_snapshot")
 key = lambda domain, day: multi_key(domain=domain, window=f"2026-01-0{day}")
 with dg.DagsterInstance.ephemeral() as instance:
@@ -35,6 +37,7 @@ WHOLE = """
     assert len(checks) > 10 and all(check.passed for check in checks)
     one = materialise(defs, events, instance, first=key("films", 2))
     assert one.success
+    assert materialise(defs, texts, instance, first="books", last="films").success
     for as_of in ("2026-01-02", "2026-01-04"):
         done = materialise(defs, taken, instance, first=as_of)
         checks = done.get_asset_check_evaluations()

@@ -41,7 +41,7 @@ def embed_missing(
     texts: Sequence[str | None],
     on_progress: Progress | None = None,
     chunk: int | None = None,
-    unknown_limit: float = UNKNOWN_LIMIT,
+    unknown_limit: float | None = UNKNOWN_LIMIT,
 ) -> EmbedReport:
     """Embed the texts whose hash the store lacks, `chunk` at a time: a killed run keeps its finished chunks.
 
