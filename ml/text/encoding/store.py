@@ -107,6 +107,7 @@ class EmbeddingStore:
             return found
         known = self._refresh()
         if not pc.all(pc.is_in(wanted.drop_null(), value_set=self._known()), min_count=0).as_py():
+            texts.update(b"missing")  # also while there is no shard at all: zeros are not the whole
             for path in known:  # with rows missing, every new shard may hold one of them
                 texts.update(path.stem.encode())
             if (found := find_matrix(folder, name, texts.hexdigest()[:16])) is not None:

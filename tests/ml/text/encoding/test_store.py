@@ -153,6 +153,13 @@ def test_a_domains_file_holds_what_the_store_holds(known, asked, later):
             assert len(matrices(store)) == 1
 
 
+def test_a_file_of_zeros_is_not_taken_for_the_whole(store):
+    hashes = [hash_of(1)]
+    assert not store.domain_matrix("books", hashes).any()  # asked before anything is embedded
+    fill(store, [1])
+    assert np.array_equal(store.domain_matrix("books", hashes), store.matrix(hashes))
+
+
 def test_a_domains_file_is_mapped_and_built_once(store, tmp_path):
     fill(store, [1, 2, 3])
     hashes = [hash_of(2), None, hash_of(1)]
