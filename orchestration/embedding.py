@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.live import TextProgress
+from orchestration.live import LiveProgress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ def embed_domain(
     if unread:
         log(f"{domain}: {share:.0%} of the tokens are unknown to {encoder.key}; nothing is embedded")
         hashes = texts = [None] * len(texts)
-    report = embed_missing(encoder, store, hashes, texts, TextProgress(domain, log))
+    report = embed_missing(encoder, store, hashes, texts, LiveProgress(domain, log))
     examples = present[:EXAMPLES] if unread else report.examples
     return Embedded(report, share, unread, tuple(text[:EXAMPLE_LENGTH] for text in examples))
 

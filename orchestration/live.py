@@ -31,21 +31,27 @@ def say(line: str) -> None:
         listener(line)
 
 
-class TextProgress:
-    """A progress callback for embedding: a live line five times a second, a log line for each tenth."""
+class LiveProgress:
+    """A progress callback: a live line five times a second, a log line for each tenth.
 
-    def __init__(self, name: str, log: Callable[[str], object]) -> None:
+    units: what is counted. done_word: what is done to it.
+    """
+
+    def __init__(
+        self, name: str, log: Callable[[str], object], units: str = "texts", done_word: str = "embedded"
+    ) -> None:
         self._name, self._log, self._began = name, log, time.perf_counter()
+        self._units, self._done_word = units, done_word
         self._logged, self._said = 0, 0.0
 
     def __call__(self, done: int, total: int) -> None:
-        """`done` of `total` texts are embedded."""
-        now = time.perf_counter()
-        rate = f"{done / max(1e-9, now - self._began):,.0f} texts/s"
+        """`done` of `total` units are through."""
+        now, units = time.perf_counter(), self._units
+        rate = f"{done / max(1e-9, now - self._began):,.0f} {units}/s"
         if now - self._said >= 0.2 or done == total:
             self._said = now
             bar = "━" * (BAR * done // total) + "─" * (BAR - BAR * done // total)
-            say(f"{self._name} {bar} {done:,} of {total:,} texts, {rate}")
+            say(f"{self._name} {bar} {done:,} of {total:,} {units}, {rate}")
         if done * 10 // total > self._logged:
             self._logged = done * 10 // total
-            self._log(f"{self._name}: {done:,} of {total:,} texts embedded, {rate}")
+            self._log(f"{self._name}: {done:,} of {total:,} {units} {self._done_word}, {rate}")

@@ -13,7 +13,7 @@ from orchestration.config import Config, Home
 from orchestration.domain_config import Reviews
 from orchestration.embedding import UNREADABLE_LIMIT
 from orchestration.files import replaced_file
-from orchestration.live import TextProgress
+from orchestration.live import LiveProgress
 from orchestration.reviews import WHO, reviews_path, written_path
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def read_reviews(
     stores = [
         (encoder, EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)) for encoder in encoders
     ]
-    progress, emoji = TextProgress(f"{domain} reviews", log), config.text_of(domain).emoji
+    progress, emoji = LiveProgress(domain, log, "reviews", "read"), config.text_of(domain).emoji
     further = [("text_hash", pa.string()), ("sentiment", pa.float32()), ("text", pa.string())]
     schema = pa.schema([*(file.schema_arrow.field(name) for name in WHO), *further])
     with (

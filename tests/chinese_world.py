@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from tiny_bert import save_tiny_bert
 
 # (domain, camp): what is sold. Brands and packs go round, so that no two items are alike.
 _TEA = "龙井绿茶 普洱熟茶 铁观音乌龙茶 茉莉花茶 正山小种红茶 白毫银针白茶 菊花茶 大麦茶 抹茶粉 柠檬红茶"
@@ -149,21 +150,9 @@ def write_files(folder: Path) -> dict[str, object]:
 
 def tiny_chinese_bert(folder: Path) -> Path:
     """A BERT that reads Chinese: one token a character; random weights, seeded."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
     seen = {c for item in catalogue() for c in unicodedata.normalize("NFKC", item.title + item.blurb).lower()}
     characters = sorted(c for c in seen if not c.isspace())
     ascii_ = "abcdefghijklmnopqrstuvwxyz0123456789"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*characters, *ascii_])]
-    words += [f"##{c}" for c in ascii_]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=48, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
+    words = [*dict.fromkeys([*characters, *ascii_]), *(f"##{c}" for c in ascii_)]
+    save_tiny_bert(folder, words, width=48, layers=1, tokens=64)
     return folder

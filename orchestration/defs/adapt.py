@@ -162,10 +162,10 @@ def embed(encoder: "TextEncoder", texts: Mapping[str, str], home: Home, log: Cal
     """Embed what the store of this encoder lacks of `texts`, hash -> text."""
     from ml.text.encoding.embed import embed_missing
     from ml.text.encoding.store import EmbeddingStore
-    from orchestration.live import TextProgress
+    from orchestration.live import LiveProgress
 
     store = EmbeddingStore(home.embeddings, encoder.key, encoder.dimension)
-    embed_missing(encoder, store, list(texts), list(texts.values()), TextProgress("adapted encoder", log))
+    embed_missing(encoder, store, list(texts), list(texts.values()), LiveProgress("adapted encoder", log))
 
 
 def lift_table(lift: Mapping[str, Any]) -> Table:

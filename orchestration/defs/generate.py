@@ -3,7 +3,6 @@
 A service that fails is no reason for a run to fail: items keep the text they have, and a check says how many.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import dagster as dg
 
 from orchestration.config import Home
 from orchestration.generation import writes
+from orchestration.live import LiveProgress
 from orchestration.partitions import AS_OF, CONFIG, DOMAINS
 from orchestration.review_card import Table, markdown_table
 
@@ -41,7 +41,8 @@ if CONFIG.generator is not None and writes(CONFIG, "items"):
 
         home, session, outcomes = Home(), session_of(ITEMS), {}
         for domain in context.partition_keys:
-            documents, log = own_documents_of(home, domain), tenths(domain, context.log.info)
+            documents = own_documents_of(home, domain)
+            log = LiveProgress(domain, context.log.info, done_word="asked for")
             outcomes[domain] = write_item_texts(documents, domain, CONFIG, home, session, log)
             shown = dg.MetadataValue.md(item_samples(documents, generated_path(home, domain)))
             context.add_asset_metadata({**figures(outcomes[domain]), "sample": shown}, partition_key=domain)
@@ -63,25 +64,13 @@ if CONFIG.generator is not None and writes(CONFIG, "users"):
         from orchestration.generation import session_of, summaries_path, write_summaries
 
         home, session, key = Home(), session_of(USERS), context.partition_key
-        outcome = write_summaries(key, CONFIG, home, session, tenths("users", context.log.info))
+        log = LiveProgress("users", context.log.info, done_word="asked for")
+        outcome = write_summaries(key, CONFIG, home, session, log)
         shown = dg.MetadataValue.md(summary_samples(summaries_path(home, key)))
         return dg.MaterializeResult(
             metadata={**figures(outcome), "sample": shown},
             check_results=[answers_check({"users": outcome}, session)],
         )
-
-
-def tenths(name: str, log: Callable[[str], object]) -> Callable[[int, int], None]:
-    """A progress callback that logs once per tenth of the work."""
-    logged = -1
-
-    def progress(done: int, total: int) -> None:
-        nonlocal logged
-        if done * 10 // total > logged:
-            logged = done * 10 // total
-            log(f"{name}: {done:,} of {total:,} texts asked for")
-
-    return progress
 
 
 def figures(written: "Written") -> dict[str, int]:

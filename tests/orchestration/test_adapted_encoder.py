@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_bert import save_tiny_bert
 from transfer_case import AS_OF, write_world
 
 from orchestration.adapters import Adapters
@@ -25,20 +26,8 @@ WORDS = ["red", "green", "tea", "rice"]
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory) -> str:
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("tiny_bert")
     names = [*WORDS, *CONFIG.domain_names, *(str(number) for number in range(60))]
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *names]))
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=5 + len(names), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, max_position_embeddings=32,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    return str(folder)
+    return save_tiny_bert(tmp_path_factory.mktemp("tiny_bert"), names, width=16, layers=1, heads=2)
 
 
 @pytest.fixture

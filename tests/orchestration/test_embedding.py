@@ -8,7 +8,7 @@ import pytest
 from ml.text.encoding.store import EmbeddingStore
 from orchestration.embedding import Embedded, embed_domain, language_check
 from orchestration.features import text_encoder
-from orchestration.live import TextProgress, listening, say
+from orchestration.live import LiveProgress, listening, say
 from orchestration.partitions import CONFIG
 
 ENGLISH = [f"cast iron pan number {n}" for n in range(97)]
@@ -72,7 +72,7 @@ def test_progress_is_said_live_and_logged_in_tenths():
     said: list[str] = []
     logged: list[str] = []
     with listening(said.append):
-        progress = TextProgress("books", logged.append)
+        progress = LiveProgress("books", logged.append)
         for done in range(1, 101):
             progress(done, 100)
     say("nobody listens any more")

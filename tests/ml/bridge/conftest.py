@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import bridge_world
 import pytest
-import torch
 
 from ml.bridge.contract import Scorer, Task
 from ml.data import Snapshot
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Threads that wait for each other cost far more than products of this size.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread: None) -> None:
+    """For every test here."""
 
 
 @pytest.fixture(scope="session")

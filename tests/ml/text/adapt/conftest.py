@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
 from colour_world import DAY, colour_world
 
 from ml.data import Snapshot
@@ -16,12 +13,8 @@ HIDDEN = Visibility(cold_user_fraction=0.2, horizon=30 * DAY, seed=0)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Threads that wait for each other cost far more than products of this size.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread: None) -> None:
+    """For every test here."""
 
 
 @pytest.fixture(scope="session")
