@@ -8,7 +8,6 @@ Torch leaves Python's lock during an operation, so threads suffice and the weigh
 from __future__ import annotations
 
 import copy
-import os
 import queue
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from ml.device import cores
 from ml.text.encoding.source import EncoderError
 
 Batch = list[list[int]]
@@ -26,13 +26,6 @@ Forward = Callable[[torch.nn.Module, torch.device, Batch], torch.Tensor]
 WORKERS_PER_GPU = 2
 # Batches that wait for a worker: enough that none is ever idle, few enough to bound the memory.
 AHEAD_PER_WORKER = 4
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on; OMP_NUM_THREADS bounds them as it bounds torch."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(wanted))) if wanted.isdigit() else cores
 
 
 class Replica:
@@ -84,7 +77,7 @@ class Replicas:
             self.threads = WORKERS_PER_GPU * len(devices)
         else:
             devices, models = [device], [model]
-            self.threads = workers or usable_cores()
+            self.threads = workers or cores()
         self.replicas = [
             Replica(own, place, token_budget, forward) for own, place in zip(models, devices, strict=True)
         ]

@@ -1,6 +1,5 @@
 """The contract of every encoder, against transformers used plainly: one text at a time, fp32, no batching."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -15,7 +14,6 @@ from tokenizers import pre_tokenizers
 
 from ml.text.encoding.batches import pad_right, token_batches
 from ml.text.encoding.encoder import EncoderConfig, TextEncoder, pick_precision
-from ml.text.encoding.replicas import usable_cores
 from ml.text.encoding.source import EncoderError, folder_digest
 
 TEXTS = [
@@ -197,13 +195,6 @@ def test_a_failing_callback_ends_the_workers(tiny_bert):
     with pytest.raises(KeyboardInterrupt):
         workers(tiny_bert, 2).encode(["red kettle"] * 500, stop)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("embed")]
-
-
-def test_omp_num_threads_bounds_the_workers(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert usable_cores() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
-    assert usable_cores() == len(os.sched_getaffinity(0))
 
 
 def test_a_text_of_which_the_tokenizer_leaves_nothing_is_left_at_zero(tiny):

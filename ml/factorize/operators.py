@@ -1,0 +1,116 @@
+"""What the SVD asks of a matrix: products with it and with its transpose. It need not exist as entries.
+
+A kernel's square root, a low-rank history plus what a new window added, a matrix in row groups on disk: each
+is factorised by the same solver as soon as it can multiply.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+
+class Operator(Protocol):
+    """A fixed (m, n) linear map on a device, float32."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its operands and results lie."""
+
+    @property
+    def transposed(self) -> Operator:
+        """The (n, m) transpose."""
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """(m, b) product with `dense` (n, b), in the operand's precision where it can."""
+
+    def squared_norm(self) -> float:
+        """The sum of its squared entries: what a factorisation's energy is a share of."""
+
+
+class LowRank:
+    """left (m, r) @ right (n, r).T."""
+
+    def __init__(self, left: torch.Tensor, right: torch.Tensor) -> None:
+        if left.shape[1] != right.shape[1]:
+            raise ValueError(f"left {tuple(left.shape)} and right {tuple(right.shape)}: ranks differ")
+        self._left, self._right = left, right
+        self.shape, self.device = (len(left), len(right)), left.device
+
+    @property
+    def transposed(self) -> LowRank:
+        """right @ left.T."""
+        return LowRank(self._right, self._left)
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """Two thin products; the (m, n) matrix is never formed."""
+        left, right = self._left.to(dense.dtype), self._right.to(dense.dtype)
+        return left @ (right.T @ dense)
+
+    def squared_norm(self) -> float:
+        """trace(L'L R'R)."""
+        left, right = self._left.double(), self._right.double()
+        return float(((left.T @ left) * (right.T @ right)).sum())
+
+
+class Sum:
+    """first + second."""
+
+    def __init__(self, first: Operator, second: Operator) -> None:
+        if first.shape != second.shape:
+            raise ValueError(f"shapes {first.shape} and {second.shape} cannot be added")
+        self._first, self._second = first, second
+        self.shape, self.device = first.shape, first.device
+
+    @property
+    def transposed(self) -> Sum:
+        """The sum of the transposes."""
+        return Sum(self._first.transposed, self._second.transposed)
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """The sum of both products."""
+        return self._first.matmul(dense).add_(self._second.matmul(dense))
+
+    def squared_norm(self) -> float:
+        """Of the sum, by products with the identity in blocks: n columns at a time are never held."""
+        return norm_by_products(self)
+
+
+class Product:
+    """first (m, r) @ second (r, n)."""
+
+    def __init__(self, first: Operator, second: Operator) -> None:
+        if first.shape[1] != second.shape[0]:
+            raise ValueError(f"shapes {first.shape} and {second.shape} cannot be multiplied")
+        self._first, self._second = first, second
+        self.shape, self.device = (first.shape[0], second.shape[1]), first.device
+
+    @property
+    def transposed(self) -> Product:
+        """second.T @ first.T."""
+        return Product(self._second.transposed, self._first.transposed)
+
+    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
+        """From right to left."""
+        return self._first.matmul(self._second.matmul(dense))
+
+    def squared_norm(self) -> float:
+        """By products with the identity in blocks."""
+        return norm_by_products(self)
+
+
+def norm_by_products(operator: Operator, width: int = 256) -> float:
+    """The sum of squared entries of any operator: exact, at the price of a product with the identity."""
+    smaller = operator if operator.shape[1] <= operator.shape[0] else operator.transposed
+    n, total = smaller.shape[1], 0.0
+    for first in range(0, n, width):
+        columns = torch.arange(first, min(first + width, n), device=operator.device)
+        unit = torch.zeros((n, len(columns)), device=operator.device)
+        unit[columns, columns - first] = 1
+        total += float(torch.linalg.vector_norm(smaller.matmul(unit), dtype=torch.float64)) ** 2
+    return total
