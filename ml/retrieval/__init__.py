@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.device import pick_device
 from ml.retrieval.index import ExactIndex, IndexFileError, ItemIndex, read_manifest, recall_against_exact
 
 __all__ = ["ExactIndex", "IndexFileError", "ItemIndex", "build_index", "load_index", "recall_against_exact"]
+
+KINDS = ("auto", "exact", "flat", "ivf_pq", "hnsw", "cagra")
+EXACT_UP_TO = 500_000  # items; below, exact search in batches needs no index to be quick (docs/BENCHMARKS.md)
 
 _log = logging.getLogger(__name__)
 
@@ -21,17 +25,22 @@ def faiss_installed() -> bool:
 
 
 def build_index(items: np.ndarray, item_ids: np.ndarray, digest: str, kind: str = "auto") -> ItemIndex:
-    """Index `items` (n, d). kind: exact, flat, hnsw, or auto (flat where FAISS is installed, else exact).
+    """Index `items` (n, d). kind: one of KINDS.
 
-    Where flat or hnsw is asked for and FAISS is missing, the exact index takes its place and the log says so.
+    auto searches exactly up to EXACT_UP_TO items and wherever torch has a GPU, beyond that by IVF-PQ. Where a
+    FAISS kind is asked for and FAISS is missing, exact search takes its place and the log says so.
+    Raises ValueError for another kind, RuntimeError for cagra without a GPU.
     """
-    if kind not in ("auto", "exact", "flat", "hnsw"):
-        raise ValueError(f"index kind {kind!r}: expected auto, exact, flat or hnsw")
+    if kind not in KINDS:
+        raise ValueError(f"index kind {kind!r}: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if kind == "auto":
+        small = len(items) <= EXACT_UP_TO or pick_device("auto").type == "cuda"
+        kind = "exact" if small else "ivf_pq"
     if kind != "exact" and faiss_installed():
         from ml.retrieval.faiss_index import FaissIndex
 
-        return FaissIndex.build(items, item_ids, digest, "flat" if kind == "auto" else kind)
-    if kind in ("flat", "hnsw"):
+        return FaissIndex.build(items, item_ids, digest, kind)
+    if kind != "exact":
         _log.warning("FAISS is not installed: exact search instead of %s (pip install faiss-cpu)", kind)
     return ExactIndex(items, item_ids, digest)
 

@@ -1,4 +1,4 @@
-"""FAISS behind the interface of the exact index: flat for a catalogue, HNSW for a very large one.
+"""FAISS behind the interface of the exact index: flat, IVF-PQ for millions of items, HNSW for single queries.
 
 FAISS knows nothing of seen items, so a search fetches more than k and filters. A query that is left with
 fewer than k although more items remain is answered by the exact search: exclusion never shortens a list.
@@ -6,12 +6,14 @@ fewer than k although more items remain is answered by the exact search: exclusi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from ml.retrieval import faiss_build
 from ml.retrieval.exact import check_request, top_k
 from ml.retrieval.index import (
     check_content,
@@ -22,49 +24,49 @@ from ml.retrieval.index import (
     start_folder,
 )
 
-KINDS = ("flat", "hnsw")
-HNSW_LINKS = 32
-HNSW_BUILD_WIDTH = 200
-HNSW_SEARCH_WIDTH = 128
 # Fetching more than this costs more than the exact answer for the few users who have seen that much.
 MAX_FETCH = 2048
+# With fewer items allowed than one in this many, exact search over them is the quicker one.
+SELECTIVE = 10
+# Candidates whose products are made at once: 4 MB for 128 dimensions.
+RERANKED = 8192
 
 
 class FaissIndex:
-    """Inner-product search over items (n, d) by FAISS. `kind`: flat (every item) or hnsw (approximate)."""
+    """Inner-product search over items (n, d) by FAISS. `kind`: one of `faiss_build.KINDS`.
+
+    vectors: (n, d) float32, what exact answers are made from; read from disk where the index was loaded.
+    parameters: what the index was built with, kept in the manifest.
+    """
 
     file_name = "items.faiss"
+    vectors_name = "items.npy"
 
-    def __init__(self, index: Any, item_ids: np.ndarray, digest: str, kind: str) -> None:
-        self._index, self.item_ids, self.digest, self.kind = (
-            index,
-            np.asarray(item_ids, dtype=str),
-            digest,
-            kind,
-        )
+    def __init__(
+        self,
+        index: Any,
+        vectors: np.ndarray,
+        item_ids: np.ndarray,
+        digest: str,
+        kind: str,
+        parameters: Mapping[str, int],
+    ) -> None:
+        self._index = faiss_build.on_device(index)
+        self.vectors, self.item_ids = vectors, np.asarray(item_ids, dtype=str)
+        self.digest, self.kind = digest, kind
+        self.parameters: Mapping[str, int] = parameters
 
     @classmethod
     def build(cls, items: np.ndarray, item_ids: np.ndarray, digest: str, kind: str = "flat") -> FaissIndex:
-        """Index `items` (n, d) float32; deterministic, for which HNSW is built on one thread."""
-        import faiss
-
-        if kind not in KINDS:
-            raise ValueError(f"index kind {kind!r}: expected {' or '.join(KINDS)}")
+        """Index `items` (n, d) float32; deterministic. IVF-PQ of too few items to train on becomes flat."""
+        if kind not in faiss_build.KINDS:
+            raise ValueError(f"index kind {kind!r}: expected {' or '.join(faiss_build.KINDS)}")
         check_items(items, item_ids)
-        index: Any
-        if kind == "flat":
-            index = faiss.IndexFlatIP(items.shape[1])
-        else:
-            index = faiss.IndexHNSWFlat(items.shape[1], HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-            index.hnsw.efConstruction = HNSW_BUILD_WIDTH
-        threads = faiss.omp_get_max_threads()
-        # Threads link the graph in the order they happen to run: two builds would answer differently.
-        faiss.omp_set_num_threads(1 if kind == "hnsw" else threads)
-        try:
-            index.add(np.ascontiguousarray(items, dtype=np.float32))
-        finally:
-            faiss.omp_set_num_threads(threads)
-        return cls(index, item_ids, digest, kind)
+        vectors = np.ascontiguousarray(items, dtype=np.float32)
+        if len(vectors) < faiss_build.LEAST.get(kind, 0):
+            kind = "flat"
+        index, parameters = faiss_build.build(vectors, kind)
+        return cls(index, vectors, item_ids, digest, kind, parameters)
 
     @property
     def dimension(self) -> int:
@@ -72,9 +74,9 @@ class FaissIndex:
         return int(self._index.d)
 
     @property
-    def items(self) -> np.ndarray:
-        """(n, d) float32: the vectors, read back from the index."""
-        return self._index.reconstruct_n(0, self._index.ntotal)
+    def files(self) -> list[str]:
+        """What a folder holds beside ids and manifest."""
+        return [self.file_name, self.vectors_name]
 
     def search(
         self,
@@ -83,57 +85,103 @@ class FaissIndex:
         exclude: sparse.csr_matrix | None = None,
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and scores as `ml.retrieval.exact.top_k` returns them; hnsw may miss some of the best."""
-        shape = (len(queries), self._index.ntotal)
-        check_request(shape, k, exclude, allowed)
-        if 0 in shape:
-            return np.full((shape[0], k), -1, dtype=np.int64), np.full(
-                (shape[0], k), -np.inf, dtype=np.float32
-            )
-        unseen = np.ones(shape[1], dtype=bool) if allowed is None else np.asarray(allowed, dtype=bool)
-        seen = sparse.csr_matrix(shape, dtype=bool) if exclude is None else exclude.astype(bool)
-        seen.sum_duplicates()
-        seen.eliminate_zeros()
-        hidden = np.diff(seen.indptr) + (~unseen).sum()
-        fetch = int(min(shape[1], MAX_FETCH, k + hidden.max()))
-        positions, scores = self._fetch(
-            np.ascontiguousarray(queries, dtype=np.float32), max(fetch, min(k, shape[1]))
-        )
-        valid = (positions >= 0) & unseen[positions]
-        row = np.broadcast_to(np.arange(shape[0])[:, None], positions.shape)
-        # A missing slot (-1) reads the last item's mark here; `valid` is False there already.
-        valid &= ~np.asarray(seen[row.ravel(), positions.ravel()]).reshape(positions.shape)
-        best, values = _first_valid(positions, scores, valid, k)
-        remaining = unseen.sum() - seen.astype(np.int64) @ unseen.astype(np.int64)
-        short = np.flatnonzero((best >= 0).sum(axis=1) < np.minimum(k, remaining))
-        if len(short):
-            best[short], values[short] = top_k(queries[short], self.items, k, seen[short], unseen)
-        return best, values
+        """Positions and scores as `ml.retrieval.exact.top_k` returns them; an approximate kind may miss some.
 
-    def _fetch(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.kind == "hnsw":
-            self._index.hnsw.efSearch = max(HNSW_SEARCH_WIDTH, 2 * k)
-        scores, positions = self._index.search(queries, k)
+        Queries that have seen much, and filters that leave few items, are answered exactly.
+        """
+        q, n = shape = (len(queries), len(self.vectors))
+        check_request(shape, k, exclude, allowed)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if 0 in shape or self._answers_exactly(allowed):
+            return top_k(queries, self.vectors, k, exclude, allowed)
+        seen = _nonzero(exclude, shape)
+        counts = np.diff(seen.indptr)
+        # Queries that need about as many candidates search together.
+        need = np.minimum(n, 1 << np.ceil(np.log2(k + counts)).astype(int))
+        positions = np.full((q, k), -1, dtype=np.int64)
+        scores = np.full((q, k), -np.inf, dtype=np.float32)
+        for fetch in np.unique(need[need <= max(MAX_FETCH, k)]):
+            rows = np.flatnonzero(need == fetch)
+            positions[rows], scores[rows] = self._candidates(
+                queries[rows], k, int(fetch), seen[rows], allowed
+            )
+        remaining = n - counts
+        if allowed is not None:
+            remaining = allowed.sum() - seen.astype(np.int64) @ allowed.astype(np.int64)
+        short = np.flatnonzero((positions >= 0).sum(axis=1) < np.minimum(k, remaining))
+        if len(short):
+            positions[short], scores[short] = top_k(queries[short], self.vectors, k, seen[short], allowed)
         return positions, scores
+
+    def _answers_exactly(self, allowed: np.ndarray | None) -> bool:
+        if allowed is None:
+            return False
+        return faiss_build.on_gpu(self._index) or SELECTIVE * int(allowed.sum()) < len(allowed)
+
+    def _candidates(
+        self,
+        queries: np.ndarray,
+        k: int,
+        fetch: int,
+        seen: sparse.csr_matrix,
+        allowed: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of what FAISS finds, without what was seen or is not allowed."""
+        found = faiss_build.search(self._index, self.kind, queries, fetch, allowed)
+        valid = (found.positions >= 0) & ~_holds(seen, found.positions)
+        scores = found.scores if found.exact else self._products(queries, found.positions)
+        return _first_valid(found.positions, scores, valid, k)
+
+    def _products(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """(q, c) inner products with the items at `positions`, exactly: codes only order roughly."""
+        scores = np.empty(positions.shape, dtype=np.float32)
+        rows = max(1, RERANKED // positions.shape[1])
+        for start in range(0, len(queries), rows):
+            part = slice(start, start + rows)
+            near = self.vectors[positions[part]]  # -1 reads the last item: the caller knows the slot is empty
+            scores[part] = np.matmul(near, queries[part, :, None])[:, :, 0]
+        return scores
 
     def save(self, folder: Path) -> None:
         """Write the index into `folder`, the manifest last."""
-        import faiss
-
         start_folder(folder)
-        faiss.write_index(self._index, str(folder / self.file_name))
+        faiss_build.write(self._index, self.kind, folder / self.file_name)
+        np.save(folder / self.vectors_name, self.vectors)
         finish_folder(folder, self)
 
     @classmethod
     def load(cls, folder: Path, digest: str) -> FaissIndex:
-        """Read an index of the model `digest`; IndexFileError where it is torn or another model's."""
-        import faiss
+        """Read an index of the model `digest`; IndexFileError where it is torn or another model's.
 
+        The vectors stay on disk and are read as they are needed.
+        """
         kind = read_manifest(folder)["kind"]
         manifest, item_ids = check_folder(folder, digest, kind)
-        index = faiss.read_index(str(folder / cls.file_name))
+        index = faiss_build.read(folder / cls.file_name)
+        # Copy-on-write: torch takes no read-only memory; nothing is ever written.
+        vectors = np.load(folder / cls.vectors_name, mmap_mode="c" if len(item_ids) else None)
         check_content(folder, manifest, index.ntotal, index.d)
-        return cls(index, item_ids, digest, kind)
+        check_content(folder, manifest, *vectors.shape)
+        return cls(index, vectors, item_ids, digest, kind, manifest["parameters"])
+
+
+def _nonzero(exclude: sparse.csr_matrix | None, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """The stored non-zero entries, one each, sorted; `exclude` itself is left alone."""
+    seen = sparse.csr_matrix(shape, dtype=bool) if exclude is None else exclude.astype(bool)
+    seen.sum_duplicates()
+    seen.eliminate_zeros()
+    return seen
+
+
+def _holds(seen: sparse.csr_matrix, positions: np.ndarray) -> np.ndarray:
+    """(q, c) bool: which of each row's `positions` the same row of `seen` (sorted, without zeros) holds."""
+    if not seen.nnz:
+        return np.zeros(positions.shape, dtype=bool)
+    n = seen.shape[1]
+    keys = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)) * n + seen.indices
+    asked = np.arange(len(positions))[:, None] * n + positions
+    place = np.searchsorted(keys, asked).clip(max=len(keys) - 1)
+    return keys[place] == asked
 
 
 def _first_valid(

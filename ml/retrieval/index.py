@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from ml import columns as c
+from ml.device import pick_device
 from ml.retrieval.exact import top_k
 
 MANIFEST_FILE = "index.json"
 IDS_FILE = "item_ids.parquet"
 METRIC = "inner_product"
+MANIFEST_KEYS = frozenset({"kind", "metric", "dimension", "items", "digest", "parameters", "files"})
 
 
 class IndexFileError(RuntimeError):
@@ -32,11 +37,14 @@ class IndexFileError(RuntimeError):
 class ItemIndex(Protocol):
     """What exact and approximate indexes have in common.
 
-    item_ids: (n,) unicode array, the ids behind the positions. digest: of the model whose vectors these are.
+    item_ids: (n,) unicode array, the ids behind the positions. digest: of the model whose vectors these
+    are. kind: how it searches. parameters: what it was built with.
     """
 
     item_ids: np.ndarray
     digest: str
+    kind: str
+    parameters: Mapping[str, int]
 
     @property
     def dimension(self) -> int:
@@ -63,6 +71,8 @@ class ExactIndex:
 
     kind = "exact"
     file_name = "items.safetensors"
+    files = (file_name,)
+    parameters: Mapping[str, int] = {}
 
     def __init__(self, items: np.ndarray, item_ids: np.ndarray, digest: str) -> None:
         check_items(items, item_ids)
@@ -82,7 +92,11 @@ class ExactIndex:
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `ml.retrieval.exact.top_k`."""
-        return top_k(queries, self.items, k, exclude, allowed)
+        return top_k(queries, self._vectors, k, exclude, allowed)
+
+    @cached_property
+    def _vectors(self) -> torch.Tensor:
+        return torch.as_tensor(self.items).to(pick_device("auto"))
 
     def save(self, folder: Path) -> None:
         """Write the index into `folder`, the manifest last."""
@@ -121,13 +135,14 @@ def _file_digest(path: Path) -> str:
 def finish_folder(folder: Path, index: Any) -> None:
     """Write ids and manifest of an index whose own file is in place."""
     pq.write_table(pa.table({c.ITEM_ID: pa.array(index.item_ids.tolist(), pa.string())}), folder / IDS_FILE)
-    files = {name: _file_digest(folder / name) for name in (index.file_name, IDS_FILE)}
+    files = {name: _file_digest(folder / name) for name in (*index.files, IDS_FILE)}
     manifest = {
         "kind": index.kind,
         "metric": METRIC,
         "dimension": index.dimension,
         "items": len(index.item_ids),
         "digest": index.digest,
+        "parameters": dict(index.parameters),
         "files": files,
     }
     beside = folder / f".{MANIFEST_FILE}.tmp"
@@ -138,9 +153,13 @@ def finish_folder(folder: Path, index: Any) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished index; IndexFileError where there is none."""
     try:
-        return json.loads((folder / MANIFEST_FILE).read_text())
+        manifest = json.loads((folder / MANIFEST_FILE).read_text())
     except (FileNotFoundError, json.JSONDecodeError) as error:
         raise IndexFileError(f"{folder} holds no finished index: build it again") from error
+    if not isinstance(manifest, dict) or (missing := MANIFEST_KEYS.difference(manifest)):
+        said = f"without {', '.join(sorted(missing))}" if isinstance(manifest, dict) else "of another form"
+        raise IndexFileError(f"{folder} has a manifest {said}: build the index again")
+    return manifest
 
 
 def check_folder(folder: Path, digest: str, kind: str) -> tuple[dict[str, Any], np.ndarray]:

@@ -41,11 +41,11 @@ def requests(draw):
         draw(st.integers(1, 15)),
         exclude,
         draw(st.none() | npst.arrays(bool, n)),
-        draw(st.integers(1, 40)),
+        draw(st.tuples(st.integers(1, 7), st.integers(1, 70))),
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(requests())
 def test_equals_a_full_sort_whatever_the_block(request):
     scores, k, exclude, allowed, block = request
@@ -71,6 +71,31 @@ def test_vectors_are_ranked_by_inner_product(queries, items, k):
     expected, expected_values = brute_force(queries.astype(int) @ items.T.astype(int), k)
     assert np.array_equal(positions, expected)
     assert np.array_equal(values, expected_values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 700)),
+    distinct=st.sampled_from([1, 2, 5, 1000]),
+    order=st.sampled_from(["random", "rising", "falling"]),
+    k=st.sampled_from([1, 3, 10, 50]),
+    hidden=st.sampled_from([0.0, 0.1, 0.9, 1.0]),
+    block=st.none() | st.tuples(st.integers(1, 9), st.integers(1, 300)),
+)
+def test_many_runs_equal_a_full_sort(seed, shape, distinct, order, k, hidden, block):
+    # Rising scores are the worst case: every block beats all before it, and no run can be passed over.
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, distinct, shape).astype(np.float32)
+    if order != "random":
+        scores = np.sort(scores, axis=1)[:, :: 1 if order == "rising" else -1].copy()
+    scores[rng.random(shape) < 0.05] = -np.inf
+    exclude = sparse.csr_matrix(rng.random(shape) < hidden)
+    allowed = rng.random(shape[1]) >= hidden
+    for filters in ((), (exclude,), (None, allowed), (exclude, allowed)):
+        expected = brute_force(scores, k, *filters)
+        for found, wanted in zip(top_k_scores(scores, k, *filters, block=block), expected, strict=True):
+            assert np.array_equal(found, wanted)
 
 
 def test_worked_by_hand():
@@ -111,6 +136,7 @@ def test_cpu_and_gpu_agree():
         ({"k": 0}, "expected at least 1"),
         ({"k": 1, "exclude": sparse.csr_matrix((2, 4))}, "exclude"),
         ({"k": 1, "allowed": np.ones(4, dtype=bool)}, "allowed"),
+        ({"k": 1, "allowed": np.array([0, 1, 2])}, "expected one bool per item"),
     ],
 )
 def test_requests_that_do_not_fit_are_refused(arguments, message):
@@ -118,9 +144,25 @@ def test_requests_that_do_not_fit_are_refused(arguments, message):
         top_k_scores(np.ones((2, 3)), **arguments)
 
 
-def test_nan_scores_are_refused():
+@pytest.mark.parametrize("place", [0, 40, 199])
+def test_nan_scores_are_refused(place):
+    scores = np.arange(200.0)[None, ::-1].copy()
+    scores[0, place] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        top_k_scores(np.array([[1.0, np.nan]]), 1)
+        top_k_scores(scores, 1, block=(1, 64))
+
+
+def test_vectors_that_cannot_be_ordered_by_size_alone():
+    # Infinite scores, negative zeros and denormal numbers keep their order and their ties.
+    scores = np.float32([[0.0, -0.0, np.inf, 1e-40, -np.inf, np.inf, -1e-40]])
+    assert top_k_scores(scores, 7)[0].tolist() == [[2, 5, 3, 0, 1, 6, -1]]
+
+
+def test_items_on_a_device_answer_as_an_array():
+    rng = np.random.default_rng(0)
+    queries, items = rng.normal(size=(5, 8)).astype(np.float32), rng.normal(size=(300, 8)).astype(np.float32)
+    for a, b in zip(top_k(queries, items, 4), top_k(queries, torch.as_tensor(items), 4), strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_vectors_of_another_width_are_refused():

@@ -1,10 +1,11 @@
-"""One contract for exact, flat and HNSW; the exact search is the oracle."""
+"""One contract for exact, flat, IVF-PQ and HNSW; the exact search is the oracle."""
 
 import json
 import sys
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from ml.retrieval import IndexFileError, build_index, load_index, recall_against_exact
@@ -15,7 +16,7 @@ N, D, Q, K = 600, 16, 40, 10
 DIGEST = "model-1"
 
 
-@pytest.fixture(params=["exact", "flat", "hnsw"])
+@pytest.fixture(params=["exact", "flat", "ivf_pq", "hnsw"])
 def kind(request) -> str:
     if request.param != "exact":
         pytest.importorskip("faiss")
@@ -165,6 +166,63 @@ def test_a_manifest_that_disagrees_is_refused(index, tmp_path, name, value):
     (tmp_path / MANIFEST_FILE).write_text(json.dumps({**manifest, name: value}))
     with pytest.raises(IndexFileError, match="build the index again"):
         load_index(tmp_path, DIGEST)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[]", "of another form"), ('{"kind": "exact"}', "without")])
+def test_a_manifest_that_says_too_little_is_refused(index, tmp_path, text, message):
+    index.save(tmp_path)
+    (tmp_path / MANIFEST_FILE).write_text(text)
+    with pytest.raises(IndexFileError, match=rf"{message}.*build the index again"):
+        load_index(tmp_path, DIGEST)
+
+
+def test_vectors_of_another_index_are_refused(vectors, ids, tmp_path):
+    pytest.importorskip("faiss")
+    build_index(vectors[0], ids, DIGEST, "ivf_pq").save(tmp_path)
+    np.save(tmp_path / "items.npy", vectors[0][::-1])
+    with pytest.raises(IndexFileError, match=r"items\.npy is missing or damaged"):
+        load_index(tmp_path, DIGEST)
+
+
+def test_the_manifest_says_how_it_was_built(index, kind, tmp_path):
+    index.save(tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST_FILE).read_text())
+    assert manifest["kind"] == index.kind == kind
+    assert manifest["parameters"] == index.parameters == load_index(tmp_path, DIGEST).parameters
+    assert bool(manifest["parameters"]) == (kind in ("ivf_pq", "hnsw"))
+
+
+def test_codes_are_ordered_by_exact_products(vectors, ids):
+    pytest.importorskip("faiss")
+    items, queries = vectors
+    positions, scores = build_index(items, ids, DIGEST, "ivf_pq").search(queries, K)
+    np.testing.assert_allclose(scores, np.einsum("qd,qkd->qk", queries, items[positions]), atol=1e-5)
+
+
+def test_too_few_items_to_train_on_are_searched_flat(vectors):
+    pytest.importorskip("faiss")
+    assert build_index(vectors[0][:300], np.arange(300).astype(str), DIGEST, "ivf_pq").kind == "flat"
+
+
+def test_auto_is_exact_until_the_catalogue_is_large(monkeypatch, vectors, ids):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("ml.retrieval.pick_device", lambda name: torch.device("cpu"))
+    assert build_index(vectors[0], ids, DIGEST).kind == "exact"
+    monkeypatch.setattr("ml.retrieval.EXACT_UP_TO", N - 1)
+    assert build_index(vectors[0], ids, DIGEST).kind == "ivf_pq"
+
+
+def test_a_kind_nobody_knows_is_refused(vectors, ids):
+    with pytest.raises(ValueError, match="'lsh': expected auto, exact, flat, ivf_pq, hnsw or cagra"):
+        build_index(vectors[0], ids, DIGEST, "lsh")
+
+
+def test_cagra_without_a_gpu_says_what_to_use(vectors, ids):
+    faiss = pytest.importorskip("faiss")
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("this FAISS has GPUs")
+    with pytest.raises(RuntimeError, match="use hnsw or ivf_pq"):
+        build_index(vectors[0], ids, DIGEST, "cagra")
 
 
 def test_an_unfinished_index_is_refused(index, tmp_path):
