@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestration.review_card import CANDIDATES, COHORTS
@@ -12,22 +12,33 @@ if TYPE_CHECKING:
     from ml.metrics.report import CohortRow
 
 # Okabe and Ito's colours, and a marker each, so that the candidates are told apart without colour.
-_LOOK = {"popularity": ("#999999", "s"), "twin": ("#e69f00", "^"), "bridge": ("#0072b2", "o")}
+BEST_PEER = "best peer"
+_LOOK = {
+    "popularity": ("#999999", "s"),
+    "twin": ("#e69f00", "^"),
+    "bridge": ("#0072b2", "o"),
+    BEST_PEER: ("#009e73", "D"),
+}
 
 
 def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> bytes:
-    """PNG of one metric's mean and 95 % interval, cohorts along x, a mark for each candidate."""
+    """PNG of one metric's mean and 95 % interval, cohorts along x, a mark for each candidate.
+
+    Of the peers that were measured beside them only the best of each cohort is drawn.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
     cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric and r.mean == r.mean}
     cohorts = [name for name in COHORTS if any(cohort == name for cohort, _ in cells)]
-    for shift, candidate in enumerate(CANDIDATES):
+    cells |= _best_peers(cells, cohorts)
+    series = [*CANDIDATES, *([BEST_PEER] if any(name == BEST_PEER for _, name in cells) else [])]
+    for shift, candidate in enumerate(series):
         shown = [(x, cells[name, candidate]) for x, name in enumerate(cohorts) if (name, candidate) in cells]
         colour, marker = _LOOK[candidate]
         axes.errorbar(
-            [x + (shift - 1) * 0.16 for x, _ in shown],
+            [x + (shift - (len(series) - 1) / 2) * 0.16 for x, _ in shown],
             [row.mean for _, row in shown],
             yerr=[[r.mean - r.low for _, r in shown], [r.high - r.mean for _, r in shown]],
             fmt=marker,
@@ -40,8 +51,19 @@ def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> by
     axes.set_ylabel(f"{metric}@{k}")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.legend(frameon=False, ncols=len(series), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     buffer = io.BytesIO()
     # No creation date or software version: the same figures give the same bytes.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _best_peers(
+    cells: Mapping[tuple[str, str], CohortRow], cohorts: Sequence[str]
+) -> dict[tuple[str, str], CohortRow]:
+    best = {}
+    for cohort in cohorts:
+        measured = [row for (of, name), row in cells.items() if of == cohort and name not in CANDIDATES]
+        if measured:
+            best[cohort, BEST_PEER] = max(measured, key=lambda row: row.mean)
+    return best

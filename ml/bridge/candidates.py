@@ -7,11 +7,15 @@ among its peers with enough.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
+from ml.bridge.ease import EASE
+from ml.bridge.item_knn import ItemKNN
+from ml.bridge.kernel_svd import KernelJointSVD
 from ml.bridge.modality_block import ModalityProfile
 from ml.bridge.popularity import Popularity
 from ml.bridge.review_block import ReviewedText, ReviewProfile
@@ -22,12 +26,24 @@ from ml.bridge.union import JointSVD, UnionALS
 MODALITY_SCALES = (0.3, 1.0)
 # The same for users' own reviews, in a bridge whose items are described by reviews too.
 REVIEW_SCALES = (0.3, 1.0)
+# Scenarios in which the kernel SVD may be chosen: it knows items by their text, which warm users need least.
+KERNEL_SCENARIOS = ("cold",)
 KINDS: dict[str, Any] = {
-    "popularity": lambda settings: Popularity(),
+    "popularity": lambda settings: Popularity(**settings),
     "union_als": lambda settings: UnionALS(**settings),
     "joint_svd": lambda settings: JointSVD(**settings),
+    "kernel_svd": lambda settings: KernelJointSVD(**settings),
+    "item_knn": lambda settings: ItemKNN(**settings),
+    "ease": lambda settings: EASE(**settings),
     "ridge": ridge_from_settings,
 }
+# Families whose name is not their kind.
+KIND_OF_FAMILY = {
+    **dict.fromkeys(("factor_bridge", "item_bridge", "next_items"), "ridge"),
+    "recent_popularity": "popularity",
+}
+# Kinds that are candidates and baselines alike, and so small once fitted that training can hold them all.
+SHARED = ("union_als",)
 
 
 def make(kind: str, settings: Mapping[str, Any]) -> Scorer:
@@ -38,7 +54,15 @@ def make(kind: str, settings: Mapping[str, Any]) -> Scorer:
 def kind_of(name: str) -> str:
     """The kind of a candidate from its name, `family:variant`."""
     family = name.split(":")[0]
-    return "ridge" if family in ("factor_bridge", "item_bridge", "next_items") else family
+    return KIND_OF_FAMILY.get(family, family)
+
+
+def fitted(name: str, scorer: Scorer, task: Task) -> Scorer:
+    """The scorer fitted on the task; one of SHARED is fitted once for all that ask for the same."""
+    if kind_of(name) not in SHARED:
+        return scorer.fit(task)
+    key = (kind_of(name), json.dumps(scorer.settings, sort_keys=True), task.domains)
+    return task.remember(task.interactions[task.target], key, lambda: scorer.fit(task))
 
 
 def union_candidates(scenario: str) -> dict[str, Scorer]:
@@ -46,6 +70,13 @@ def union_candidates(scenario: str) -> dict[str, Scorer]:
     grid = ((32, 100.0), (16, 100.0), (16, 30.0)) if scenario == "cold" else ((32, 100.0), (16, 30.0))
     als = {f"union_als:f{rank}-l{ridge:g}": UnionALS(rank, 10.0, ridge) for rank, ridge in grid}
     return {**als, "joint_svd:f64": JointSVD(64)}
+
+
+def kernel_candidates(task: Task) -> dict[str, Scorer]:
+    """The joint SVD with a text kernel of a beta that it chooses itself; none where nothing has text."""
+    if not any(_has_text(task, d) for d in task.domains):
+        return {}
+    return {"kernel_svd:f64": KernelJointSVD(64)}
 
 
 def _has_text(task: Task, domain: str) -> bool:
@@ -149,6 +180,8 @@ def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
         found |= next_candidates(task)
     if task.sources or scenario == "time":
         found |= union_candidates(scenario)
+        if scenario in KERNEL_SCENARIOS:
+            found |= kernel_candidates(task)
     if task.sources:
         found |= source_candidates(scenario, task) | modality_candidates(scenario, task)
         found |= review_candidates(scenario, task)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ml.bridge.blend import SELECTION_DEPTH, Blend, Pool, choose_blend, standardise
-from ml.bridge.candidates import scenario_candidates
+from ml.bridge.candidates import fitted, scenario_candidates
 from ml.bridge.contract import Scorer
 from ml.bridge.histories import histories
 from ml.bridge.protocol import Split
@@ -35,16 +35,13 @@ class Choice:
 
 def choose(split: Split, k: int, say: Callable[[str], None]) -> dict[str, Choice]:
     """Fit all candidates on the split's task; choose a bridge and a twin for each cohort of enough users."""
-    past = histories(split.task.interactions, split.users)
-    cohorts = user_cohort(past.counts(split.task.target))
-    asked = {c: _sample(np.flatnonzero(cohorts == c), split) for c in sorted(set(cohorts))}
-    asked = {c: rows for c, rows in asked.items() if len(rows) >= FEWEST_USERS}
+    asked = asked_users(split)
     if not asked:
         return {}
     rows = np.concatenate(list(asked.values()))
     bridge, twin = _score_all(split, rows, say)
     truth = split.truth.matrix(np.ones(len(split.truth)))[split.users[rows]]
-    seen = past.weights[split.task.target][rows]
+    seen = histories(split.task.interactions, split.users[rows]).weights[split.task.target]
     chosen, first = {}, 0
     for cohort, members in asked.items():
         mine = slice(first, first := first + len(members))
@@ -52,6 +49,14 @@ def choose(split: Split, k: int, say: Callable[[str], None]) -> dict[str, Choice
         pool = Pool.gather(part, seen[mine], truth[mine], 2 * SELECTION_DEPTH * k)
         chosen[cohort] = _decide(choose_blend(pool, list(part), k), choose_blend(pool, list(twin), k))
     return chosen
+
+
+def asked_users(split: Split, most: int | None = None) -> dict[str, np.ndarray]:
+    """Cohort -> places in `split.users` of those whom selection asks, at most `most`; cohorts of FEWEST_USERS
+    and more."""
+    cohorts = user_cohort(split.task.interactions[split.task.target].counts()[split.users])
+    asked = {c: _sample(np.flatnonzero(cohorts == c), split, most) for c in sorted(set(cohorts))}
+    return {c: rows for c, rows in asked.items() if len(rows) >= FEWEST_USERS}
 
 
 def _decide(best: tuple[Blend, np.ndarray], best_twin: tuple[Blend, np.ndarray]) -> Choice:
@@ -75,10 +80,12 @@ def _score_all(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Standardised scores (half precision) of the candidates that read sources, and of those that do not."""
     twin_task = split.task.twin()
-    twin = {n: _scored(s.fit(twin_task), split, rows, say, n) for n, s in _named(split, twin=True).items()}
+    twin = {
+        n: _scored(fitted(n, s, twin_task), split, rows, say, n) for n, s in _named(split, twin=True).items()
+    }
     bridge = {}
     for name, scorer in _named(split, twin=False).items() if split.task.sources else ():
-        bridge[name] = _scored(scorer.fit(split.task), split, rows, say, name)
+        bridge[name] = _scored(fitted(name, scorer, split.task), split, rows, say, name)
     return bridge, twin
 
 
@@ -104,8 +111,8 @@ def _scored(
     return standardise(scorer.score(past)).half()
 
 
-def _sample(rows: np.ndarray, split: Split) -> np.ndarray:
-    most = max(SCORE_BUDGET // split.truth.n_items, 10 * FEWEST_USERS)
+def _sample(rows: np.ndarray, split: Split, most: int | None = None) -> np.ndarray:
+    most = most or max(SCORE_BUDGET // split.truth.n_items, 10 * FEWEST_USERS)
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(split.task.seed).choice(rows, most, replace=False))

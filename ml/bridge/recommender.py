@@ -26,9 +26,11 @@ from ml.bridge.contract import Parts, Scorer
 from ml.bridge.histories import Histories, histories
 from ml.bridge.protocol import scaled
 from ml.bridge.review_block import ReviewProfile
-from ml.data import Interactions, Snapshot
+from ml.bridge.shown import AVAILABLE, allowed_items, beside, carried_to
+from ml.data import Catalogue, Interactions, Snapshot, attributes_of
 from ml.metrics.cohorts import COLD, USER_COHORTS, user_cohort
 from ml.retrieval.exact import top_k_scores
+from ml.retrieval.filters import Filter, ItemAttributes
 from ml.reviews import Reviews
 
 # Rows of dense scores held at once.
@@ -51,7 +53,8 @@ class Recommender:
     """Recommends items of `target`.
 
     blends: cohort -> blend of the members. logs: the visible interactions per domain, weights of mean 1.
-    item_ids and titles: per domain. settings: JSON-able facts that are logged with the model.
+    item_ids and titles: per domain. settings: JSON-able facts that are logged with the model. attributes:
+    what the target's catalogue says that lists are filtered by, None where that is nothing.
     """
 
     target: str
@@ -62,11 +65,17 @@ class Recommender:
     members: Mapping[str, Member]
     blends: Mapping[str, Blend]
     settings: Mapping[str, Any]
+    attributes: ItemAttributes | None = None
+
+    def with_catalogue(self, catalogue: Catalogue) -> Recommender:
+        """The same model with what this catalogue of the target says that lists are filtered by."""
+        return replace(self, attributes=carried_to(self.item_ids[self.target], catalogue))
 
     def at(self, snapshot: Snapshot) -> Recommender:
         """The same model with a newer snapshot's histories: new users and events count without a retrain.
 
-        Events on items that the model was not fitted with wait for the next one.
+        So does what the newer catalogue says of availability, category and region. Events on items that the
+        model was not fitted with wait for the next one.
         """
         logs = {}
         for domain, ids in self.item_ids.items():
@@ -75,25 +84,33 @@ class Recommender:
             known = ids[place] == names if len(ids) else np.zeros(len(names), dtype=bool)
             kept = log.select(known[log.items])
             logs[domain] = replace(kept, items=place[kept.items].astype(np.int32), n_items=len(ids))
-        return replace(self, user_ids=snapshot.users, logs=scaled(logs))
+        moved = replace(self, user_ids=snapshot.users, logs=scaled(logs))
+        return moved.with_catalogue(snapshot.catalogues[self.target])
 
     def recommend(
-        self, user_ids: Sequence[str], k: int = 10, exclude_seen: bool = True, explain: bool = False
+        self,
+        user_ids: Sequence[str],
+        k: int = 10,
+        exclude_seen: bool = True,
+        explain: bool = False,
+        only: Filter = AVAILABLE,
     ) -> pa.Table:
         """user_id, item_id, score, rank (1 is best), reason: k rows a user, fewer if the catalogue ends.
 
-        A user of whom nothing is known gets the most popular items and a reason that says so. With `explain`
-        the reason names the past items that carry each recommendation. Users keep the order they are asked
-        in.
+        `only` items that pass the filter are listed, by default those that are available; FilterError where
+        it asks for an attribute or a value that the catalogue does not have. A user of whom nothing is known
+        gets the most popular items and a reason that says so. With `explain` the reason names the past items
+        that carry each recommendation. Users keep the order they are asked in.
         """
         asked = np.asarray(user_ids, dtype=str)
         place = np.searchsorted(self.user_ids, asked).clip(max=max(len(self.user_ids) - 1, 0))
         known = self.user_ids[place] == asked if len(self.user_ids) else np.zeros(len(asked), dtype=bool)
-        tables = []
+        tables, allowed = [], allowed_items(self.attributes, len(self.item_ids[self.target]), only)
         size = max(1, CHUNK_SCORES // max(len(self.item_ids[self.target]), 1))
         for start in range(0, len(asked), size):
             rows = slice(start, start + size)
-            tables.append(self._recommend(asked[rows], place[rows], known[rows], k, exclude_seen, explain))
+            mine = asked[rows], place[rows], known[rows]
+            tables.append(self._recommend(*mine, k, exclude_seen, explain, allowed))
         return pa.concat_tables(tables) if tables else _table([], [], [], [], [])
 
     def _recommend(
@@ -104,10 +121,11 @@ class Recommender:
         k: int,
         exclude_seen: bool,
         explain: bool,
+        allowed: np.ndarray | None,
     ) -> pa.Table:
         past = self._histories(place, known)
         cohorts, informed = self.cohorts(past)
-        ranked, scores = self.rank(past, k, exclude_seen)
+        ranked, scores = self.rank(past, k, exclude_seen, allowed)
         reasons = np.where(informed, [self._served_by(cohort) for cohort in cohorts], NO_HISTORY)
         reasons = np.where(known, reasons, UNKNOWN)
         user, slot = np.nonzero(ranked >= 0)
@@ -120,8 +138,10 @@ class Recommender:
         ids = self.item_ids[self.target][items]
         return _table(asked[user], ids, scores[user, slot], slot + 1, lines)
 
-    def rank(self, past: Histories, k: int, exclude_seen: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """(u, k) item positions, -1 where the catalogue ends, and their scores."""
+    def rank(
+        self, past: Histories, k: int, exclude_seen: bool = True, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(u, k) positions of `allowed` (n,) items, -1 where there are no more, and their scores."""
         cohorts, informed = self.cohorts(past)
         routes = np.where(informed, cohorts, "popularity")
         ranked = np.full((len(past), k), -1, dtype=np.int64)
@@ -130,7 +150,8 @@ class Recommender:
             rows = np.flatnonzero(routes == route)
             mine = past.rows(rows)
             seen = mine.weights[self.target] if exclude_seen else None
-            ranked[rows], values[rows] = top_k_scores(self._scores(route, mine), k, exclude=seen)
+            scores = self._scores(route, mine)
+            ranked[rows], values[rows] = top_k_scores(scores, k, exclude=seen, allowed=allowed)
         return ranked, values
 
     def cohorts(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +273,8 @@ class Recommender:
         for domain, ids in self.item_ids.items():
             titles = pa.array(self.titles[domain], pa.string())
             table = pa.table({c.ITEM_ID: pa.array(ids, pa.string()), c.TITLE: titles})
-            pq.write_table(table, folder / f"items-{domain}.parquet")
+            known = self.attributes if domain == self.target else None
+            pq.write_table(beside(table, known), folder / f"items-{domain}.parquet")
 
 
 def load(folder: Path) -> Recommender:
@@ -268,11 +290,12 @@ def load(folder: Path) -> Recommender:
     _check_whole(Path(folder), document["domains"])
     arrays = load_file(Path(folder) / "weights.safetensors")
     user_ids = np.array(pq.read_table(folder / "users.parquet")[c.USER_ID].to_pylist(), dtype=str)
-    item_ids, titles, logs = {}, {}, {}
+    item_ids, titles, logs, known = {}, {}, {}, {}
     for domain in document["domains"]:
         table = pq.read_table(folder / f"items-{domain}.parquet")
         item_ids[domain] = np.array(table[c.ITEM_ID].to_pylist(), dtype=str)
         titles[domain] = np.array(table[c.TITLE].to_pylist(), dtype=object)
+        known[domain] = attributes_of(table)
         fields = {key: arrays[f"logs/{domain}/{key}"] for key in ("users", "items", "weights", "times")}
         logs[domain] = Interactions(
             **fields,
@@ -286,9 +309,8 @@ def load(folder: Path) -> Recommender:
         scorer = make(facts["kind"], facts["settings"]).restore(facts["facts"], mine)
         members[name] = Member(facts["kind"], scorer)
     blends = {cohort: Blend(weights) for cohort, weights in document["blends"].items()}
-    return Recommender(
-        document["target"], user_ids, item_ids, titles, logs, members, blends, document["settings"]
-    )
+    target, settings = document["target"], document["settings"]
+    return Recommender(target, user_ids, item_ids, titles, logs, members, blends, settings, known[target])
 
 
 def _check_whole(folder: Path, domains: Sequence[str]) -> None:

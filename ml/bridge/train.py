@@ -10,23 +10,24 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml import columns as c
+from ml.bridge.baselines import choose_peers, peer_lists
 from ml.bridge.blend import Blend
-from ml.bridge.candidates import kind_of, scenario_candidates
+from ml.bridge.candidates import fitted, kind_of, scenario_candidates
 from ml.bridge.choose import POPULARITY, Choice, choose, target_only
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.histories import histories
-from ml.bridge.protocol import Protocol, Split
+from ml.bridge.lists import Asked
+from ml.bridge.protocol import Protocol
 from ml.bridge.recommender import Member, Recommender, load
 from ml.data import Snapshot
 from ml.metrics.cohorts import SPARSE, USER_COHORTS, WARM
 
+T = TypeVar("T")
 CANDIDATES = ("bridge", "twin", "popularity")
 SCENARIOS = ("cold", "time")
 SCENARIO_OF = {"cold": "cold", "sparse": "time", "warm": "time"}
@@ -45,8 +46,9 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Training:
-    """candidates: name -> Recommender fitted on everything before as-of. lists: what the measured models gave
-    to test users (LISTS_SCHEMA). selection: what was chosen and why, JSON-able."""
+    """candidates: name -> Recommender fitted on everything before as-of. lists: what the measured models, and
+    the peers of `ml.bridge.baselines` beside them, gave to test users (LISTS_SCHEMA). selection: what was
+    chosen and why, JSON-able."""
 
     candidates: Mapping[str, Recommender]
     lists: pa.Table
@@ -72,18 +74,6 @@ class Training:
         return cls(candidates, pq.read_table(folder / "lists.parquet"), json.loads(selection.read_text()))
 
 
-LISTS_SCHEMA = pa.schema(
-    [
-        ("scenario", pa.string()),
-        (c.COHORT, pa.string()),
-        ("candidate", pa.string()),
-        (c.USER_ID, pa.string()),
-        ("items", pa.list_(pa.int32())),
-        ("relevant", pa.list_(pa.int32())),
-    ]
-)
-
-
 def train(
     snapshot: Snapshot,
     target: str,
@@ -104,22 +94,30 @@ def train(
         settings.device,
     )
     chosen: dict[str, Choice] = {}
+    picked: dict[str, dict[str, str]] = {}
     for scenario in SCENARIOS:
-        found = choose(getattr(protocol, scenario)("choose"), settings.k, say)
-        chosen |= {cohort: choice for cohort, choice in found.items() if SCENARIO_OF[cohort] == scenario}
+        split = getattr(protocol, scenario)("choose")
+        chosen |= _of_scenario(choose(split, settings.k, say), scenario)
+        picked |= _of_scenario(choose_peers(split, settings.k, say), scenario)
     lists = []
     for scenario in SCENARIOS:
+        asked = Asked.of(getattr(protocol, scenario)("measure"))
         say(f"{target}: measuring ({scenario})")
-        lists += _measure(getattr(protocol, scenario)("measure"), chosen, settings.k)
+        lists += _measure(asked, {name: _blends(name, chosen) for name in CANDIDATES}, settings.k)
+        lists += peer_lists(asked, picked, settings.k, say)
     say(f"{target}: fitting what is served")
-    selection = _selection(snapshot, target, useful, settings, chosen)
+    selection = _selection(snapshot, target, useful, settings, chosen, picked)
     served = protocol.served()
-    fitted = _fit([b for name in CANDIDATES for b in _blends(name, chosen).values()], SCENARIOS, served)
+    ready = _fit([b for name in CANDIDATES for b in _blends(name, chosen).values()], SCENARIOS, served)
     candidates = {
-        name: _recommender(name, served, snapshot, _blends(name, chosen), fitted, selection)
+        name: _recommender(name, served, snapshot, _blends(name, chosen), ready, selection)
         for name in CANDIDATES
     }
     return Training(candidates, pa.concat_tables(lists), selection)
+
+
+def _of_scenario(found: Mapping[str, T], scenario: str) -> dict[str, T]:
+    return {cohort: value for cohort, value in found.items() if SCENARIO_OF[cohort] == scenario}
 
 
 def _blends(candidate: str, chosen: Mapping[str, Choice]) -> dict[str, Blend]:
@@ -140,53 +138,21 @@ def _fit(blends: Iterable[Blend], scenarios: Iterable[str], task: Task) -> dict[
         makers |= {n: (s, task) for n, s in scenario_candidates(scenario, task).items()}
         makers |= {target_only(n): (s, twin) for n, s in scenario_candidates(scenario, twin).items()}
     wanted = sorted({"popularity", *(name for blend in blends for name in blend.weights)})
-    return {name: makers[name][0].fit(makers[name][1]) for name in wanted}
+    return {name: fitted(name, *makers[name]) for name in wanted}
 
 
-def _measure(split: Split, chosen: Mapping[str, Choice], k: int) -> list[pa.Table]:
-    cohorts = [cohort for cohort in USER_COHORTS if SCENARIO_OF[cohort] == split.scenario]
-    blends = {name: {c: b for c, b in _blends(name, chosen).items() if c in cohorts} for name in CANDIDATES}
-    fitted = _fit([b for by in blends.values() for b in by.values()], (split.scenario,), split.task)
-    members = {name: Member(kind_of(name), scorer) for name, scorer in fitted.items()}
+def _measure(asked: Asked, blends: Mapping[str, Mapping[str, Blend]], k: int) -> list[pa.Table]:
+    """What the blends, name -> cohort -> blend, list for the users."""
+    task, scenario = asked.split.task, asked.split.scenario
+    blends = {name: _of_scenario(by, scenario) for name, by in blends.items()}
+    ready = _fit([b for by in blends.values() for b in by.values()], (scenario,), task)
+    members = {name: Member(kind_of(name), scorer) for name, scorer in ready.items()}
     tables = []
-    for name in CANDIDATES:
-        measured = Recommender(
-            split.task.target,
-            np.array([]),
-            _item_ids(split.task),
-            {},
-            split.task.interactions,
-            members,
-            blends[name],
-            {},
-        )
-        tables.append(_lists(name, measured, split, k))
+    for name in blends:
+        ids = np.array([]), _item_ids(task)
+        measured = Recommender(task.target, *ids, {}, task.interactions, members, blends[name], {})
+        tables.append(asked.table(name, measured.rank(asked.past, k)[0]))
     return tables
-
-
-def _lists(name: str, measured: Recommender, split: Split, k: int) -> pa.Table:
-    past = histories(split.task.interactions, split.users)
-    ranked, _ = measured.rank(past, k)
-    cohorts, _ = measured.cohorts(past)
-    truth = split.truth.matrix()[split.users]
-    # An item of the history that comes again is not news: lists leave seen items out, so does the truth.
-    new = truth - truth.multiply(past.weights[split.task.target] > 0)
-    new.eliminate_zeros()
-    user_ids = split.user_ids[split.users]
-    count = len(split.users)
-    return pa.table(
-        {
-            "scenario": [split.scenario] * count,
-            c.COHORT: cohorts,
-            "candidate": [name] * count,
-            c.USER_ID: user_ids,
-            "items": [row[row >= 0] for row in ranked.astype(np.int32)],
-            "relevant": [
-                np.sort(new.indices[a:b]) for a, b in zip(new.indptr[:-1], new.indptr[1:], strict=True)
-            ],
-        },
-        schema=LISTS_SCHEMA,
-    )
 
 
 def _recommender(
@@ -194,12 +160,12 @@ def _recommender(
     task: Task,
     snapshot: Snapshot,
     blends: Mapping[str, Blend],
-    fitted: Mapping[str, Scorer],
+    ready: Mapping[str, Scorer],
     selection: Mapping[str, Any],
 ) -> Recommender:
     """A candidate with the scorers its blends name and the histories they read, no more."""
     wanted = {"popularity", *(name for blend in blends.values() for name in blend.weights)}
-    members = {name: Member(kind_of(name), fitted[name]) for name in sorted(wanted)}
+    members = {name: Member(kind_of(name), ready[name]) for name in sorted(wanted)}
     read = {d for member in members.values() for d in member.scorer.domains} | {task.target}
     logs = {d: task.interactions[d] for d in task.domains if d in read}
     return Recommender(
@@ -211,6 +177,7 @@ def _recommender(
         members,
         blends,
         {"candidate": candidate, **selection},
+        snapshot.catalogues[task.target].attributes,
     )
 
 
@@ -224,6 +191,7 @@ def _selection(
     sources: tuple[str, ...],
     settings: TrainSettings,
     chosen: Mapping[str, Choice],
+    picked: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     cohorts = {
         cohort: {
@@ -242,4 +210,5 @@ def _selection(
         "data_digest": snapshot.digest,
         "train_settings": asdict(settings),
         "cohorts": cohorts,
+        "peers": {cohort: dict(names) for cohort, names in picked.items()},
     }

@@ -22,7 +22,7 @@ from ml.device import pick_device
 from ml.factorize.als import WeightedALS
 
 
-class _Union:
+class UnionScorer:
     """The columns of the union: where each domain's items start."""
 
     domains: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class _Union:
         )
 
 
-class UnionALS(_Union):
+class UnionALS(UnionScorer):
     """Weighted matrix factorisation of the union."""
 
     def __init__(
@@ -104,7 +104,7 @@ class UnionALS(_Union):
         return self
 
 
-class JointSVD(_Union):
+class JointSVD(UnionScorer):
     """Truncated SVD of the degree-normalised union."""
 
     def __init__(self, rank: int = 128, beta: float = 0.7) -> None:

@@ -1,12 +1,12 @@
 """What measured lists are worth: every user's values, means by cohort with intervals, and the paired lift.
 
-The lists are `ml.bridge.train.LISTS_SCHEMA`: one row a candidate and user, with ranked and relevant items.
+The lists are `ml.bridge.lists.LISTS_SCHEMA`: one row a candidate and user, with ranked and relevant items.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import sparse
 
 from ml import columns as c
 from ml.metrics.cohorts import USER_COHORTS
-from ml.metrics.intervals import bootstrap_mean, paired_lift
+from ml.metrics.intervals import bootstrap_means
 from ml.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
 
 METRICS = {"recall": recall_at_k, "precision": precision_at_k, "ndcg": ndcg_at_k}
@@ -76,6 +76,7 @@ class Report:
 def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Report:
     """Measure lists over a catalogue of `catalogue_size` items at `k`; a user counts once a scenario.
 
+    Rows hold popularity, twin and bridge, then every further candidate of the lists, by name.
     Raises ValueError as `ml.metrics.ranking` does, for positions outside the catalogue or repeated ones.
     """
     lists = lists.sort_by([(CANDIDATE, "ascending"), *_KEY])
@@ -83,15 +84,17 @@ def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Rep
     per_user = lists.select([SCENARIO, c.COHORT, CANDIDATE, c.USER_ID])
     for name, measure in METRICS.items():
         per_user = per_user.append_column(name, pa.array(measure(ranked, relevant)))
+    peers = sorted(set(lists[CANDIDATE].unique().to_pylist()) - set(CANDIDATES))
     rows, lifts = [], []
     for cohort, table in _cohorts(per_user):
-        parts = {name: table.filter(pc.equal(table[CANDIDATE], name)) for name in CANDIDATES}
+        parts = {name: table.filter(pc.equal(table[CANDIDATE], name)) for name in (*CANDIDATES, *peers)}
+        _check_paired(cohort, parts)
         for metric in METRICS:
             values = {name: part[metric].to_numpy() for name, part in parts.items()}
-            for name in CANDIDATES:
-                mean = bootstrap_mean(values[name], seed=seed)
+            columns = [*values.values(), values["bridge"] - values["twin"]]
+            *means, lift = bootstrap_means(np.stack(columns, axis=1), seed=seed)
+            for name, mean in zip(values, means, strict=True):
                 rows.append(CohortRow(cohort, name, metric, mean.mean, mean.low, mean.high, mean.n))
-            lift = paired_lift(values["bridge"], values["twin"], seed=seed)
             lifts.append(LiftRow(cohort, metric, lift.mean, lift.low, lift.high, lift.n))
     return Report(k, rows, lifts, per_user)
 
@@ -103,6 +106,14 @@ def _cohorts(per_user: pa.Table) -> Iterator[tuple[str, pa.Table]]:
             yield cohort, part
     if len(per_user):
         yield ALL, per_user
+
+
+def _check_paired(cohort: str, parts: Mapping[str, pa.Table]) -> None:
+    """Every candidate has a list for the same users: differences are taken user by user."""
+    first, *others = (part.select([SCENARIO, c.USER_ID]) for part in parts.values())
+    if not all(part.equals(first) for part in others):
+        counts = {name: len(part) for name, part in parts.items()}
+        raise ValueError(f"candidates are listed for different {cohort} users (lists: {counts}): train again")
 
 
 def _ranked(items: pa.ChunkedArray, k: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from orchestration.commands.results import results_table
 from orchestration.config import Config, Home
+from orchestration.peers import best_peer_line
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -96,6 +97,7 @@ def _innermost(error: SerializableErrorInfo) -> SerializableErrorInfo:
 def print_outcome(console: Console, config: Config, home: Home, as_of: date, seconds: float) -> None:
     """The table of results, what each target serves and why, and where to look next."""
     from ml.metrics.gate import decide
+    from ml.metrics.peers import peer_lifts
     from orchestration.defs.evaluate import read_report
 
     reports = {t: read_report(home.models / as_of.isoformat() / t) for t in config.domain_names}
@@ -104,6 +106,8 @@ def print_outcome(console: Console, config: Config, home: Home, as_of: date, sec
     for target, report in reports.items():
         decision = decide(report)
         console.print(f"[bold]{target}[/] serves {decision.serve}: {escape(' '.join(decision.reasons))}")
+        if line := best_peer_line(peer_lifts(report, config.evaluation.seed)):
+            console.print(f"[dim]{escape(line)}[/]")
     console.print(f"\nDone in {seconds:.0f} s. Where to look next:")
     for what, where in _next_steps(config, home):
         console.print(f"  {what:16} {where}", markup=False, soft_wrap=True)

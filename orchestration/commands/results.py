@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
+from orchestration.peers import short
 from orchestration.review_card import CANDIDATES, COHORTS
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ def results_table(reports: Mapping[str, Report], k: int) -> Table:
             target = ""
         table.add_section()
     return table
-
-
-def short(value: float, sign: str = "") -> str:
-    """Four decimals without the leading zero: .0754, +.0012."""
-    return f"{value:{sign}.4f}".replace("0.", ".", 1)
 
 
 def _rows(report: Report) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Evaluate: what bridge, twin and popularity are worth to cold, sparse and warm users, and the gate."""
+"""Evaluate: what bridge, twin, popularity and peers are worth to cold, sparse and warm users; the gate."""
 
 import base64
 from pathlib import Path
@@ -11,7 +11,8 @@ from orchestration.config import Home
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.files import replaced_folder
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import METRICS, markdown_table, metric_table
+from orchestration.peers import best_peer_line
+from orchestration.review_card import METRICS, markdown_table, metric_table, peer_table
 
 if TYPE_CHECKING:
     from ml.metrics.gate import Decision
@@ -86,6 +87,19 @@ def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
         "gate": dg.MetadataValue.md(reasons),
         "plot": dg.MetadataValue.md(picture),
         **tables,
+        **_peers(report),
+    }
+
+
+def _peers(report: "Report") -> dict[str, dg.MetadataValue]:
+    from ml.metrics.peers import peer_lifts
+
+    lifts = peer_lifts(report, CONFIG.evaluation.seed)
+    if not lifts:
+        return {}
+    return {
+        "best_peer": dg.MetadataValue.text(best_peer_line(lifts)),
+        "peers": dg.MetadataValue.md(markdown_table(peer_table(report.rows, lifts))),
     }
 
 

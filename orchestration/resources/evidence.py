@@ -1,4 +1,5 @@
-"""What a model version rests on, written to MLflow: one parent run an as-of, one nested run a candidate.
+"""What a model version rests on, written to MLflow: one parent run an as-of, one nested run a candidate,
+the classical peers among them.
 
 Logging the same evidence twice finds the first runs again; other evidence for the same as-of replaces them.
 """
@@ -46,9 +47,14 @@ class Evidence:
         return json.loads((self.training / "selection.json").read_text())
 
     @property
+    def candidates(self) -> tuple[str, ...]:
+        """Popularity, twin and bridge, then the peers that were measured beside them."""
+        return tuple(dict.fromkeys([*CANDIDATES, *(row.candidate for row in self.report.rows)]))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the data, the gate's choice and every figure: what a reviewer decides on."""
-        measured = [figures(self.report, self.card.k, name) for name in (None, *CANDIDATES)]
+        measured = [figures(self.report, self.card.k, name) for name in (None, *self.candidates)]
         content = [self.card.data_digest, self.card.serve, measured]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -112,7 +118,7 @@ def log_evidence(client: MlflowClient, experiment: str, evidence: Evidence, keep
     where = f"tags.`{_TARGET}` = '{card.target}' and tags.`{_AS_OF}` = '{card.as_of}'"
     earlier = client.search_runs([experiment], where)
     found = {run.data.tags[_KIND]: run.info.run_id for run in earlier if _is_whole(run, digest)}
-    if len(found) == 1 + len(CANDIDATES):
+    if len(found) == 1 + len(evidence.candidates):
         return found
     for run in earlier:
         if run.info.run_id not in keep:
@@ -123,7 +129,7 @@ def log_evidence(client: MlflowClient, experiment: str, evidence: Evidence, keep
     )
     runs = {"parent": parent.info.run_id}
     _log_parent(client, runs["parent"], evidence)
-    for name in CANDIDATES:
+    for name in evidence.candidates:
         nested = {**tags, _KIND: name, "mlflow.parentRunId": runs["parent"]}
         runs[name] = client.create_run(experiment, tags=nested, run_name=f"{name} {card.as_of}").info.run_id
         _log_candidate(client, runs[name], evidence, name)
@@ -151,11 +157,18 @@ def _log_parent(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
 def _log_candidate(client: MlflowClient, run_id: str, evidence: Evidence, name: str) -> None:
     card = evidence.card
     client.log_inputs(run_id, [dataset_input(evidence)])
-    chosen = {"selection": evidence.selection} if name == "bridge" else {}
-    _log_params(client, run_id, flatten({**evidence.settings, "candidate": name, **chosen}))
+    _log_params(client, run_id, flatten({**evidence.settings, "candidate": name, **_chosen(evidence, name)}))
     _log_metrics(client, run_id, figures(evidence.report, card.k, name))
     if name == card.serve:
         _log_card(client, run_id, card)
+
+
+def _chosen(evidence: Evidence, name: str) -> dict[str, Any]:
+    """What validation chose: the whole selection for the bridge, its scorer by cohort for a peer."""
+    if name == "bridge":
+        return {"selection": evidence.selection}
+    peers = evidence.selection.get("peers", {})
+    return {"scorer": {cohort: names[name] for cohort, names in peers.items() if name in names}}
 
 
 def _log_card(client: MlflowClient, run_id: str, card: Card) -> None:

@@ -1,17 +1,20 @@
 """Evidence small enough to register in a moment: real popularity models and hand-made lists, no training."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from ml.bridge.contract import Task
+from ml.bridge.lists import LISTS_SCHEMA
 from ml.bridge.popularity import Popularity
 from ml.bridge.recommender import Member, Recommender
-from ml.bridge.train import CANDIDATES, LISTS_SCHEMA
+from ml.bridge.train import CANDIDATES
 from ml.data import Catalogue, Interactions
 from ml.metrics.gate import decide
+from ml.metrics.peers import peer_lifts
 from ml.metrics.report import evaluate
 from orchestration.cohort_plot import cohort_plot
 from orchestration.config import Home
@@ -46,8 +49,10 @@ def recommender(target: str, candidate: str, seed: int = 0) -> Recommender:
     )
 
 
-def lists(gain: int = 3) -> pa.Table:
-    """150 cold users with 10 relevant items; popularity and twin list 2 of them, the bridge `gain` more."""
+def lists(gain: int = 3, peers: Sequence[str] = ()) -> pa.Table:
+    """150 cold users with 10 relevant items; popularity and twin list 2 of them, the bridge `gain` more, and
+    every peer 3.
+    """
     relevant = list(range(10))
     rows = [
         {
@@ -59,18 +64,34 @@ def lists(gain: int = 3) -> pa.Table:
             "relevant": relevant,
         }
         for user in range(150)
-        for name, hits in (("popularity", 2), ("twin", 2), ("bridge", 2 + gain))
+        for name, hits in (
+            ("popularity", 2),
+            ("twin", 2),
+            ("bridge", 2 + gain),
+            *((peer, 3) for peer in peers),
+        )
     ]
     return pa.Table.from_pylist(rows, schema=LISTS_SCHEMA)
 
 
-def evidence(home: Home, target: str, as_of: str = "2026-03-01", seed: int = 0, gain: int = 3) -> Evidence:
+def evidence(
+    home: Home,
+    target: str,
+    as_of: str = "2026-03-01",
+    seed: int = 0,
+    gain: int = 3,
+    peers: Sequence[str] = (),
+) -> Evidence:
     """Everything `Registry.register` reads, as `bridge` and `evaluation` leave it on disk."""
     training, snapshot = home.models / as_of / target, home.snapshots / "world"
     for name in CANDIDATES:
         recommender(target, name, seed).save(training / name)
-    (training / "selection.json").write_text(json.dumps({"cohorts": {"cold": {"bridge": {"joint": 1}}}}))
-    report = evaluate(lists(gain), ITEMS, k=10)
+    selection = {
+        "cohorts": {"cold": {"bridge": {"joint": 1}}},
+        "peers": {"cold": {peer: f"{peer}:first" for peer in peers}},
+    }
+    (training / "selection.json").write_text(json.dumps(selection))
+    report = evaluate(lists(gain, peers), ITEMS, k=10)
     decision = decide(report)
     folder = training / "evaluation"
     folder.mkdir(exist_ok=True)
@@ -91,6 +112,7 @@ def evidence(home: Home, target: str, as_of: str = "2026-03-01", seed: int = 0, 
         sources=["films"],
         encoder="minilm-0",
         data_digest="ab" * 32,
+        peers=peer_lifts(report),
     )
     settings = {"as_of": as_of, "sources": ["films"], "evaluation": {"k": 10, "seed": 0}}
     lineage = {"encoder": "minilm-0", "git_sha": "0" * 40, "dagster_run_id": "run"}

@@ -90,6 +90,23 @@ def test_metrics_are_named_for_mlflow_and_are_those_of_the_report(registry):
     assert not any("@" in name or value != value for name, value in bridge.items())
 
 
+def test_every_peer_has_a_run_of_its_own_and_is_no_candidate_for_serving(registry):
+    case = evidence(registry.home, "peers", peers=("ease", "ease_union"))
+    version = registry.register(case)
+    found = runs(registry, "peers")
+    assert set(found) == {"parent", "bridge", "twin", "popularity", "ease", "ease_union"}
+    assert found["ease_union"].data.tags["mlflow.parentRunId"] == found["parent"].info.run_id
+    assert found["ease_union"].data.metrics == figures(case.report, 10, "ease_union")
+    assert found["ease_union"].data.metrics["recall_at_10_cold"] == pytest.approx(0.3)
+    assert found["ease_union"].data.params["scorer.cold"] == "ease_union:first"
+    assert version.run_id == found["bridge"].info.run_id
+    assert "★ .3000" in version.description
+    assert registry.register(case).version == version.version
+    assert {n: r.info.run_id for n, r in runs(registry, "peers").items()} == {
+        n: r.info.run_id for n, r in found.items()
+    }
+
+
 def test_the_same_run_twice_is_one_version_and_one_decision(registry):
     first, _ = registered(registry, "twice")
     before = {name: run.info.run_id for name, run in runs(registry, "twice").items()}

@@ -13,6 +13,9 @@ import numpy as np
 
 from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
+from ml.bridge.ease import EASE
+from ml.bridge.item_knn import ItemKNN
+from ml.bridge.kernel_svd import KernelJointSVD
 from ml.bridge.popularity import Popularity
 from ml.bridge.protocol import scaled
 from ml.bridge.ridge import RidgeBridge
@@ -29,8 +32,15 @@ SILENT = 2
 ALS = {"rank": 6, "alpha": 5.0, "regularisation": 5.0}
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "popularity": Popularity,
+    "recent_popularity": lambda: Popularity(20.0),
+    "item_knn": lambda: ItemKNN(12, 2.0),
+    "item_knn_tf_idf": lambda: ItemKNN(12, 2.0, "tf_idf"),
+    "ease": lambda: EASE(10.0, side="items"),
+    "ease_of_users": lambda: EASE(10.0, side="users"),
     "union_als": lambda: UnionALS(6, 5.0, 5.0),
     "joint_svd": lambda: JointSVD(8),
+    "kernel_svd": lambda: KernelJointSVD(8),
+    "kernel_svd_given": lambda: KernelJointSVD(8, 1.0, kernel={"kind": "rbf_nystroem", "features": 16}),
     "svd_to_items": lambda: RidgeBridge([(SVDFactors("films", 8), 1.0)], ridge=2.0),
     "text_to_items": lambda: RidgeBridge([(TextProfile("films", 6), 1.0)], ridge=2.0),
     "decayed_text_to_factors": lambda: RidgeBridge(

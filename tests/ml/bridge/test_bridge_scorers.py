@@ -14,7 +14,15 @@ from ml.bridge.popularity import Popularity
 from ml.bridge.ridge import RidgeBridge
 
 USERS = np.arange(120)
-KIND = {"Popularity": "popularity", "UnionALS": "union_als", "JointSVD": "joint_svd", "RidgeBridge": "ridge"}
+KIND = {
+    "Popularity": "popularity",
+    "UnionALS": "union_als",
+    "JointSVD": "joint_svd",
+    "ItemKNN": "item_knn",
+    "EASE": "ease",
+    "KernelJointSVD": "kernel_svd",
+    "RidgeBridge": "ridge",
+}
 
 
 def restored(scorer, folder):
@@ -141,5 +149,5 @@ def test_a_bridge_finds_the_planted_taste(task):
         return np.take_along_axis(truth, top, axis=1).sum()
 
     baseline = hits(Popularity())
-    for name in ("union_als", "joint_svd", "svd_to_items", "text_to_items", "als_to_factors"):
+    for name in ("union_als", "joint_svd", "item_knn", "svd_to_items", "text_to_items", "als_to_factors"):
         assert hits(bridge_world.SCORERS[name]()) > 1.5 * baseline, name

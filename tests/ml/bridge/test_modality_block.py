@@ -142,7 +142,8 @@ def test_looks_reach_users_of_whom_the_target_knows_nothing(looks):
 @pytest.mark.parametrize("told", [True, False])
 def test_selection_decides_and_what_is_served_loads_again(told, monkeypatch, tmp_path):
     monkeypatch.setattr(choosing, "FEWEST_USERS", 15)
-    world = with_looks(bridge_world.snapshot(1, users=220), told)
+    # In many worlds a factorisation alone is as good; this is one in which looks add to it.
+    world = with_looks(bridge_world.snapshot(4, users=220), told)
     settings = TrainSettings(k=5, cold_user_fraction=0.3, horizon=12 * DAY, seed=0, device="cpu")
     said: list[str] = []
     found = train(world, "books", ["films", "tools"], settings, said.append)

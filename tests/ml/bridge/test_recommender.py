@@ -68,7 +68,10 @@ def test_columns_types_and_order_of_users(model, world):
 
 def test_a_user_asked_twice_gets_the_same_list_twice(model):
     table = model.recommend(["u0002", "u0030", "u0002"], k=5)
-    assert table.slice(0, 5).equals(table.slice(10, 5))
+    first, again = table.slice(0, 5), table.slice(10, 5)
+    assert first.drop(["score"]).equals(again.drop(["score"]))
+    # A batched product may round the same row in two places differently.
+    np.testing.assert_allclose(first["score"].to_numpy(), again["score"].to_numpy(), rtol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)

@@ -11,8 +11,9 @@ from bridge_world import AS_OF, DAY, snapshot
 from ml.bridge import choose as choosing
 from ml.bridge.blend import Blend
 from ml.bridge.choose import Choice
+from ml.bridge.lists import LISTS_SCHEMA
 from ml.bridge.protocol import Protocol, hash_fractions
-from ml.bridge.train import CANDIDATES, LISTS_SCHEMA, Training, TrainSettings, _blends, train
+from ml.bridge.train import CANDIDATES, Training, TrainSettings, _blends, train
 from ml.metrics.report import evaluate
 
 SETTINGS = TrainSettings(k=5, cold_user_fraction=0.3, horizon=12 * DAY, seed=0, device="cpu")

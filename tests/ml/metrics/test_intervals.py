@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ml.metrics import intervals
-from ml.metrics.intervals import bootstrap_mean, paired_lift, pooled_lift
+from ml.metrics.intervals import bootstrap_mean, bootstrap_means, paired_lift, pooled_lift
 
 
 @pytest.mark.parametrize("kind, truth", [("normal", 0.3), ("bernoulli", 0.3)])
@@ -63,3 +63,24 @@ def test_pooling_weighs_users_and_not_targets():
     pooled = pooled_lift([(np.ones(3), np.zeros(3)), (np.full(1, 5.0), np.zeros(1))])
     assert (pooled.mean, pooled.n) == (2, 4)
     assert pooled_lift([]).n == 0
+
+
+def test_columns_share_their_resamples_and_give_what_each_gives_alone(monkeypatch):
+    values = np.random.default_rng(0).random((300, 3))
+    values[:, 2] = values[:, 0] - values[:, 1]
+    values[[5, 17]] = np.nan
+    for chunk in (intervals.CHUNK_NUMBERS, 1000):
+        monkeypatch.setattr(intervals, "CHUNK_NUMBERS", chunk)
+        together = bootstrap_means(values, draws=200, seed=3)
+        for found, column in zip(together, values.T, strict=True):
+            alone = bootstrap_mean(column, draws=200, seed=3)
+            assert (found.n, found.left_out) == (alone.n, alone.left_out) == (298, 2)
+            assert (found.mean, found.low, found.high) == pytest.approx((alone.mean, alone.low, alone.high))
+
+
+def test_a_user_without_value_in_one_column_is_left_out_of_all():
+    first, second = bootstrap_means(np.array([[1.0, 2.0], [5.0, np.nan], [1.0, 2.0]]))
+    assert (first.mean, second.mean, first.n, second.left_out) == (1, 2, 2, 1)
+    nobody = bootstrap_means(np.full((2, 3), np.nan))
+    assert [found.n for found in nobody] == [0, 0, 0]
+    assert np.isnan([found.mean for found in nobody]).all()

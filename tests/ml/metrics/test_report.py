@@ -67,6 +67,25 @@ def test_lists_longer_than_k_are_cut_and_the_order_of_rows_is_no_matter():
     assert evaluate(shuffled, 4, k=1).to_json() == report.to_json()
 
 
+def test_further_candidates_are_measured_below_the_three():
+    peer = [("cold", "cold", "ease", "a", [2, 0], [1, 2]), ("cold", "cold", "ease", "b", [3], [3])]
+    unmeasured = ("time", "warm", "ease", "a", [0, 1], [])
+    three = evaluate(HAND, 4, k=2)
+    report = evaluate(pa.concat_tables([HAND, lists(*peer, unmeasured)]), 4, k=2)
+    assert figure(report, "cold", "ease", "recall").mean == pytest.approx((1 / 2 + 1) / 2)
+    assert [row for row in report.rows if row.candidate != "ease"] == pytest.approx(three.rows)
+    assert report.lifts[:3] == three.lifts[:3]
+    assert [row.candidate for row in report.rows][:4] == ["popularity", "twin", "bridge", "ease"]
+
+
+def test_candidates_with_lists_for_different_users_are_refused():
+    with pytest.raises(ValueError, match=r"different cold users.*train again"):
+        evaluate(HAND.slice(1), 4, k=2)
+    other = pa.concat_tables([HAND, lists(("cold", "cold", "ease", "z", [1], [1]))])
+    with pytest.raises(ValueError, match="different cold users"):
+        evaluate(other, 4, k=2)
+
+
 def test_json_keeps_every_figure():
     report = evaluate(HAND, catalogue_size=4, k=2)
     again = Report.from_json(report.to_json(), report.per_user)

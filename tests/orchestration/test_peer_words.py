@@ -1,0 +1,81 @@
+"""The peers in words and in the card's table."""
+
+from dataclasses import replace
+
+from ml.metrics.peers import PeerLift
+from ml.metrics.report import CohortRow
+from orchestration.cohort_plot import cohort_plot
+from orchestration.peers import best_peer_line, peer_name
+from orchestration.review_card import Card, html, markdown, peer_table
+
+LIFTS = [
+    PeerLift("cold", "ease_union", 0.0396, 0.0113, 0.006, 0.0166, 1200),
+    PeerLift("warm", "item_knn", 0.05, -0.001, -0.004, 0.002, 500),
+    PeerLift("all", "ease_union", 0.04, 0.008, 0.002, 0.013, 1700),
+]
+ROWS = [
+    CohortRow(cohort, name, "recall", mean, mean - 0.005, mean + 0.005, users)
+    for cohort, users in (("warm", 500), ("cold", 1200))
+    for name, mean in (("popularity", 0.02), ("twin", 0.04), ("bridge", 0.06))
+]
+CARD = Card(
+    target="books",
+    as_of="2026-03-01",
+    k=10,
+    serve="bridge",
+    passed=True,
+    reasons=["The bridge is certainly better than the twin for cold users."],
+    rows=ROWS,
+    lifts=[],
+    domains={},
+    sources=["films"],
+    encoder="minilm",
+    data_digest="0123456789abcdef" * 4,
+)
+PEERS = [
+    CohortRow(cohort, name, "recall", mean, mean - 0.005, mean + 0.005, users)
+    for cohort, users in (("warm", 500), ("cold", 1200))
+    for name, mean in (("ease_union", 0.0396), ("item_knn", 0.05))
+]
+MEASURED = replace(CARD, rows=[*CARD.rows, *PEERS], peers=LIFTS)
+
+
+def test_names_are_for_readers():
+    assert [peer_name(n) for n in ("ease_union", "item_knn", "recent_popularity", "twin")] == [
+        "ease (union)",
+        "item knn",
+        "recent popularity",
+        "twin",
+    ]
+
+
+def test_one_line_says_how_the_bridge_stands():
+    assert best_peer_line(LIFTS) == (
+        "best peer: cold ease (union) .0396, bridge +.0113 [+.0060, +.0166]; "
+        "warm item knn .0500, bridge -.0010 [-.0040, +.0020]"
+    )
+    assert best_peer_line([]) == ""
+
+
+def test_the_table_has_a_line_a_candidate_and_marks_the_best_peer():
+    table = peer_table(MEASURED.rows, LIFTS)
+    assert list(table.header) == ["candidate", "cold", "warm", "all"]
+    assert [row[0] for row in table.rows] == ["popularity", "twin", "bridge", "ease (union)", "item knn"]
+    ease, knn = table.rows[3:]
+    assert ease[1].startswith("★ .0396")
+    assert not ease[2].startswith("★")
+    assert knn[2].startswith("★ .0500")
+    assert table.rows[0][3] == "–"  # nothing was measured over all in this case
+
+
+def test_the_card_shows_the_peers_only_where_they_were_measured():
+    for text in (markdown(MEASURED), html(MEASURED)):
+        assert "Peers: recall@10" in text
+        assert "cold ease (union) .0396, bridge +.0113 [+.0060, +.0166]" in text
+    assert "Peers" not in markdown(CARD)
+
+
+def test_the_plot_draws_the_best_peer():
+    best = [row for row in PEERS if row.candidate == "item_knn"]
+    assert cohort_plot(MEASURED.rows, 10) == cohort_plot([*CARD.rows, *best], 10)
+    assert cohort_plot(MEASURED.rows, 10) != cohort_plot(CARD.rows, 10)
