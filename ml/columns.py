@@ -12,3 +12,6 @@ SCORE = "score"
 RANK = "rank"  # 1 is best
 REASON = "reason"
 COHORT = "cohort"
+AVAILABLE = "available"  # of an item: null says nothing, and counts as available
+CATEGORY = "category"
+REGIONS = "regions"  # where an item is sold; null or none means everywhere

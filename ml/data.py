@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,14 @@ from scipy import sparse
 from ml import columns as c
 from ml.reviews import REVIEWS_FILE, Reviews, aligned, canonical
 
+if TYPE_CHECKING:
+    from ml.retrieval.filters import ItemAttributes
+
 INTERACTIONS_FILE = "interactions.parquet"
 ITEMS_FILE = "items.parquet"
 MANIFEST_FILE = "manifest.json"
+# Rows of a Parquet row group: who streams a snapshot (`ml.snapshot_rows`) holds about this much of it.
+GROUP_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Catalogue:
     text_hashes: (n,) object array, None where the item has no text.
     vectors: (n, d) float32, L2-normalised text embeddings, zero rows where there is no text; None before
     embedding. modalities: name -> (n, d) float32, further vectors of any length (images, audio, behaviour),
-    zero rows where an item has none.
+    zero rows where an item has none. attributes: what lists are filtered by; None where nothing is known.
     """
 
     item_ids: np.ndarray
@@ -43,6 +48,7 @@ class Catalogue:
     text_hashes: np.ndarray
     vectors: np.ndarray | None = None
     modalities: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: ItemAttributes | None = None
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -184,6 +190,10 @@ INTERACTIONS_SCHEMA = pa.schema(
 ITEMS_SCHEMA = pa.schema(
     [(c.DOMAIN, pa.string()), (c.ITEM_ID, pa.string()), (c.TITLE, pa.string()), (c.TEXT_HASH, pa.string())]
 )
+# Further columns of items, each only where a domain knows something: see `ml.retrieval.filters`.
+ATTRIBUTES_SCHEMA = pa.schema(
+    [(c.AVAILABLE, pa.bool_()), (c.CATEGORY, pa.string()), (c.REGIONS, pa.list_(pa.string()))]
+)
 
 
 def write_snapshot(
@@ -197,10 +207,10 @@ def write_snapshot(
     """Write an immutable snapshot under `folder`/<digest> and return that path; an existing one is kept.
 
     interactions: INTERACTIONS_SCHEMA, one row per domain, user and item. items: ITEMS_SCHEMA, one row per
-    domain and item. rules: by what rules the rows were chosen and weighed and what they left out (JSON-able);
-    they stand in the manifest and count in the digest. reviews: REVIEWS_SCHEMA, one row at most per domain,
-    user and item; those of a pair without interaction are left out. Raises ValueError where a row is at or
-    after `as_of`.
+    domain and item; the columns of ATTRIBUTES_SCHEMA that hold anything are kept too. rules: by what rules
+    the rows were chosen and weighed and what they left out (JSON-able); they stand in the manifest and count
+    in the digest. reviews: REVIEWS_SCHEMA, one row at most per domain, user and item; those of a pair without
+    interaction are left out. Raises ValueError where a row is at or after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
         [
@@ -210,7 +220,7 @@ def write_snapshot(
             (c.ITEM_ID, "ascending"),
         ]
     )
-    items = items.cast(ITEMS_SCHEMA).sort_by([(c.DOMAIN, "ascending"), (c.ITEM_ID, "ascending")])
+    items = _with_known(items).sort_by([(c.DOMAIN, "ascending"), (c.ITEM_ID, "ascending")])
     if len(interactions):
         latest = pc.max(interactions[c.EVENT_TIME]).cast(pa.int64()).as_py()
         if latest >= as_of:
@@ -227,7 +237,7 @@ def write_snapshot(
     if reviews is not None:
         tables[REVIEWS_FILE] = reviews
     for name, table in tables.items():
-        pq.write_table(table, path / f".{name}.tmp", compression="zstd")
+        pq.write_table(table, path / f".{name}.tmp", compression="zstd", row_group_size=GROUP_ROWS)
         (path / f".{name}.tmp").replace(path / name)
     manifest: dict[str, Any] = {
         "as_of": as_of,
@@ -245,16 +255,60 @@ def write_snapshot(
     return path
 
 
+def _known_attributes(items: pa.Table) -> list[str]:
+    """The columns of ATTRIBUTES_SCHEMA that say something of at least one item."""
+    return [
+        name
+        for name in ATTRIBUTES_SCHEMA.names
+        if name in items.column_names and items[name].null_count < len(items)
+    ]
+
+
+def _with_known(items: pa.Table) -> pa.Table:
+    """`items` by ITEMS_SCHEMA and what is known of attributes; without any it is what it always was."""
+    known = [ATTRIBUTES_SCHEMA.field(name) for name in _known_attributes(items)]
+    schema = pa.schema([*ITEMS_SCHEMA, *known])
+    return items.select(schema.names).cast(schema)
+
+
 def _positions(values: pa.ChunkedArray, index: np.ndarray) -> np.ndarray:
     return pc.index_in(values, value_set=pa.array(index, pa.string())).to_numpy().astype(np.int32)
 
 
+def attributes_of(items: pa.Table) -> ItemAttributes | None:
+    """What one domain's items say that lists are filtered by; None where that is nothing."""
+    from ml.retrieval.filters import ItemAttributes
+
+    known = _known_attributes(items)
+    return ItemAttributes.from_table(items.select(known)) if known else None
+
+
+def _catalogue(mine: pa.Table) -> Catalogue:
+    """One domain's rows of the items file."""
+    return Catalogue(
+        item_ids=np.array(mine[c.ITEM_ID].to_pylist(), dtype=str),
+        titles=np.array(mine[c.TITLE].to_pylist(), dtype=object),
+        text_hashes=np.array(mine[c.TEXT_HASH].to_pylist(), dtype=object),
+        attributes=attributes_of(mine),
+    )
+
+
+def read_catalogue(path: Path, domain: str) -> Catalogue:
+    """One domain's items in a snapshot, without its interactions; no item where it has none of the domain."""
+    return _catalogue(pq.read_table(path / ITEMS_FILE, filters=pc.field(c.DOMAIN) == domain))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What a snapshot says of itself; FileNotFoundError where `path` holds no finished one."""
+    manifest = path / MANIFEST_FILE
+    if not manifest.exists():
+        raise FileNotFoundError(f"{path} holds no finished snapshot: materialise training_snapshot again")
+    return json.loads(manifest.read_text())
+
+
 def read_snapshot(path: Path) -> Snapshot:
     """Read a snapshot written by `write_snapshot` (without embeddings: see `Snapshot.with_vectors`)."""
-    manifest_path = path / MANIFEST_FILE
-    if not manifest_path.exists():
-        raise FileNotFoundError(f"{path} holds no finished snapshot: materialise training_snapshot again")
-    manifest = json.loads(manifest_path.read_text())
+    manifest = read_manifest(path)
     table, items = pq.read_table(path / INTERACTIONS_FILE), pq.read_table(path / ITEMS_FILE)
     written = pq.read_table(path / REVIEWS_FILE) if (path / REVIEWS_FILE).exists() else None
     users = np.array(sorted(pc.unique(table[c.USER_ID]).to_pylist()), dtype=str)
@@ -262,12 +316,8 @@ def read_snapshot(path: Path) -> Snapshot:
     for domain in sorted(pc.unique(items[c.DOMAIN]).to_pylist()):
         mine = items.filter(pc.equal(items[c.DOMAIN], domain))
         log = table.filter(pc.equal(table[c.DOMAIN], domain))
-        ids = np.array(mine[c.ITEM_ID].to_pylist(), dtype=str)
-        catalogues[domain] = Catalogue(
-            item_ids=ids,
-            titles=np.array(mine[c.TITLE].to_pylist(), dtype=object),
-            text_hashes=np.array(mine[c.TEXT_HASH].to_pylist(), dtype=object),
-        )
+        catalogues[domain] = _catalogue(mine)
+        ids = catalogues[domain].item_ids
         interactions[domain] = Interactions(
             users=_positions(log[c.USER_ID], users),
             items=_positions(log[c.ITEM_ID], ids),

@@ -96,18 +96,36 @@ def ui(config_path: str | None, home: str | None, dagster_port: int, mlflow_port
 @click.option(
     "--explain", is_flag=True, help="Say for each item which of the user's past items speak for it."
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME=VALUE[,VALUE]",
+    help="Only items of a category (category=books,games) or sold in a region (region=eu); repeatable.",
+)
+@click.option(
+    "--include-unavailable", is_flag=True, help="Also items that the newest catalogue calls unavailable."
+)
 def recommend(
-    config_path: str | None, home: str | None, target: str, users: Path, k: int, out: Path, explain: bool
+    config_path: str | None,
+    home: str | None,
+    target: str,
+    users: Path,
+    k: int,
+    out: Path,
+    explain: bool,
+    only: tuple[str, ...],
+    include_unavailable: bool,
 ) -> None:
     """Recommend a target's items to a list of users, with the champion of that target.
 
-    Users that the champion does not know get the most popular items, and a reason that says so.
+    Items that its newest catalogue calls unavailable are left out. Users that the champion does not know
+    get the most popular items, and a reason that says so.
     """
     from orchestration.commands.recommend import recommend_to_file
     from orchestration.environment import prepare
 
     config, place = prepare(config_path, home)
-    click.echo(recommend_to_file(config, place, target, users, k, out, explain))
+    click.echo(recommend_to_file(config, place, target, users, k, out, explain, only, include_unavailable))
 
 
 @main.command()

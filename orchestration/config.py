@@ -1,6 +1,7 @@
-"""landbridge.yaml as frozen models: every key, its default and its check, here and in two parts beside it.
+"""landbridge.yaml as frozen models: every key, its default and its check, here and in parts beside it.
 
-`domain_config` has what is said of one domain, `language_config` what is said of language models.
+`domain_config` has what is said of one domain, `language_config` what is said of language models,
+`factors_config` of factors, `retrieval_config` of indexes.
 
 A fault is reported as one line that names the file, the key and what was expected, before anything runs.
 """
@@ -24,7 +25,9 @@ from pydantic import (
 )
 
 from orchestration.domain_config import Cleaning, Domain, Model, TextRules, check_template
+from orchestration.factors_config import Factors
 from orchestration.language_config import Encoder, Generator
+from orchestration.retrieval_config import Retrieval
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
 _ENV = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -128,7 +131,9 @@ class Config(Model):
     text: TextRules = TextRules()
     generator: Generator | None = None
     snapshot: SnapshotRules = SnapshotRules()
+    factors: Factors = Factors()
     evaluation: Evaluation = Evaluation()
+    retrieval: Retrieval = Retrieval()
     promotion: Promotion = Promotion()
     demo: Demo | None = None
     path: Path = Field(DEFAULT_CONFIG, exclude=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from string import Formatter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -104,10 +104,21 @@ class EventFiles(Files):
 
 
 class ItemColumns(Model):
-    """Which columns of the item file hold what; `text` is joined in order, the first one is the title."""
+    """Which columns of the item file hold what; `text` is joined in order, the first one is the title.
+
+    available, category, region: what lists are filtered by. A region column may name several regions.
+    """
 
     item: str
     text: list[str] = Field(default_factory=list)
+    available: str | None = None
+    category: str | None = None
+    region: list[str] = Field(default_factory=list)
+
+    @field_validator("region", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, region: Any) -> Any:
+        return [region] if isinstance(region, str) else region
 
 
 class ItemFiles(Files):

@@ -16,19 +16,25 @@ def inline_png(png: bytes, caption: str) -> str:
 
 
 def spectrum_plot(values: np.ndarray, energy: float, title: str) -> bytes:
-    """PNG of singular values (k,) by rank, and the share of the matrix's squared entries that they
-    explain.
+    """PNG of singular values (k,) by rank, and of the share of the matrix's squared entries that the first
+    factors explain together; `energy` is that share for all k.
     """
+    import numpy as np
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, color="#0072b2")
-    axes.set_title(f"{title}: {len(values)} factors explain {energy:.0%}")
-    axes.set_xlabel("factor, strongest first")
-    axes.set_ylabel("singular value")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+    squares = np.square(values)
+    explained = energy * np.cumsum(squares) / max(float(squares.sum()), np.finfo(float).tiny)
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
+    figure.suptitle(f"{title}: {len(values)} factors explain {energy:.0%}")
+    ranks = range(1, len(values) + 1)
+    labels = ("singular value", "explained energy")
+    for axes, heights, label in zip(figure.subplots(1, 2), (values, explained), labels, strict=True):
+        axes.plot(ranks, heights, marker="o", markersize=3, color="#0072b2")
+        axes.set_xlabel("factor, strongest first")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.1%}")  # of the last axes: the energy
     buffer = io.BytesIO()
     # No creation date or software version: the same figures give the same bytes.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from orchestration.peers import BEST, peer_rows, standing
+
 if TYPE_CHECKING:
+    from ml.metrics.peers import PeerLift
     from ml.metrics.report import CohortRow, LiftRow
 
 CANDIDATES = ("popularity", "twin", "bridge")
@@ -44,7 +47,9 @@ class UserWords:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the review card shows; `rows` and `lifts` are those of `ml.metrics.report.Report`."""
+    """Everything the review card shows; `rows` and `lifts` are those of `ml.metrics.report.Report`, `peers`
+    the bridge's lifts over the best peers (`ml.metrics.peers`), none where no peer was measured.
+    """
 
     target: str
     as_of: str
@@ -59,6 +64,7 @@ class Card:
     encoder: str
     data_digest: str
     profiles: Sequence[UserWords] = ()
+    peers: Sequence[PeerLift] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,23 @@ def sections(card: Card) -> list[Section]:
     ]
     gate = Section(f"Gate: {'passed' if card.passed else 'not passed'}", card.reasons)
     limits = Section("Known limits", known_limits(card) or ["None that the figures show."])
-    return [gate, *metrics, *_profiles(card), _data(card), limits]
+    return [gate, *metrics, *_peers(card), *_profiles(card), _data(card), limits]
+
+
+def peer_table(rows: Iterable[CohortRow], peers: Sequence[PeerLift], metric: str = "recall") -> Table:
+    """Every candidate by cohort, the classical peers below popularity, twin and bridge, the best marked."""
+    return Table(*peer_rows(rows, peers, metric, CANDIDATES, _figure))
+
+
+def _peers(card: Card) -> list[Section]:
+    """The bridge beside the classical peers; or nothing where none was measured."""
+    if not card.peers:
+        return []
+    lines = (
+        f"{BEST} the best peer of a cohort, on the users it is compared on: the choice favours the peers",
+        *(standing(lift) for lift in card.peers),
+    )
+    return [Section(f"Peers: recall@{card.k}", lines, peer_table(card.rows, card.peers))]
 
 
 def _profiles(card: Card) -> list[Section]:

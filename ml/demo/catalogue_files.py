@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ml.demo.catalogue import Catalogue
 from ml.demo.event_files import gzip_text
+from ml.demo.garden_text import SHELVES
 
 # Lines of `clean`, `padded_id`, `blank_title` and `no_text` are items; the others must be caught.
 ITEM_FAULTS = ("clean", "padded_id", "blank_title", "no_text", "unparsable", "missing_item", "duplicate")
@@ -33,18 +34,21 @@ _ITEM_COLUMNS = {
     "films": ("film_id", "title", "synopsis"),
     "books": ("book", "title", "blurb"),
     "music": ("album_id", "title", "description"),
-    "garden": ("sku", "name", "details"),
+    "garden": ("sku", "name", "details", "shelf", "in_stock"),
 }
+_SOLD_OUT_EVERY = 11  # items; not drawn, so that nothing else of the world depends on it
 
 
 @dataclass(frozen=True)
 class ItemLine:
-    """One line of a catalogue; None where the field is empty."""
+    """One line of a catalogue; None where the field is empty. Only the garden's has shelf and in_stock."""
 
     item: str | None
     title: str | None
     description: str | None
     fault: str
+    shelf: str
+    in_stock: str
 
 
 def item_lines(catalogue: Catalogue, can_break: bool, rng: np.random.Generator) -> list[ItemLine]:
@@ -53,9 +57,15 @@ def item_lines(catalogue: Catalogue, can_break: bool, rng: np.random.Generator) 
     A duplicate is an exact copy of an earlier line, or the same id with its title in capitals.
     """
     lines = [
-        ItemLine(item, title, description, "clean")
-        for item, title, description in zip(
-            catalogue.ids.tolist(), catalogue.titles, catalogue.descriptions, strict=True
+        ItemLine(item, title, description, "clean", SHELVES[theme], "no" if _sold_out(number) else "yes")
+        for number, (item, title, description, theme) in enumerate(
+            zip(
+                catalogue.ids.tolist(),
+                catalogue.titles,
+                catalogue.descriptions,
+                catalogue.themes,
+                strict=True,
+            )
         )
     ]
     chosen = iter(rng.permutation(len(lines)).tolist())
@@ -73,6 +83,10 @@ def item_lines(catalogue: Catalogue, can_break: bool, rng: np.random.Generator) 
     return [line for place, good in enumerate(lines) for line in (good, after.get(place)) if line is not None]
 
 
+def _sold_out(number: int) -> bool:
+    return number % _SOLD_OUT_EVERY == _SOLD_OUT_EVERY - 1
+
+
 def _spoiled(line: ItemLine, fault: str, number: int) -> ItemLine:
     item, title, description = line.item, line.title, line.description
     if fault == "padded_id":
@@ -85,7 +99,7 @@ def _spoiled(line: ItemLine, fault: str, number: int) -> ItemLine:
         item = None
     elif fault == "duplicate" and number % 2 and title:
         title = title.upper()
-    return ItemLine(item, title, description, fault)
+    return replace(line, item=item, title=title, description=description, fault=fault)
 
 
 def count_faults(lines: Iterable[ItemLine]) -> dict[str, int]:
@@ -106,7 +120,8 @@ def _items_csv(lines: list[ItemLine], columns: tuple[str, ...]) -> Iterator[str]
         if line.fault == "unparsable":
             yield f"{line.item}\n"  # cut off after the id
         else:
-            yield _csv_text((line.item, line.title, line.description))
+            cells = (line.item, line.title, line.description, line.shelf, line.in_stock)
+            yield _csv_text(cells[: len(columns)])
 
 
 def _items_jsonl(lines: list[ItemLine], columns: tuple[str, ...]) -> Iterator[str]:

@@ -117,6 +117,11 @@ KINDS = (
         "a sharpened stainless head|a tapered point|a soft-grip handle|a hanging loop",
     ),
 )
+# What a shop calls the kinds, in their order.
+SHELVES = (
+    "Pruning", "Hedges", "Lawn", "Watering", "Digging", "Leaves", "Clothing", "Carts", "Greenhouse", "Pots",
+    "Compost", "Weeding",
+)  # fmt: skip
 LINES = (
     ("Professional|Heavy-Duty|Contractor", "built for daily professional use|for trade and hire"),
     ("Compact|Lightweight|Easy-Reach", "easy to handle and store|made for small spaces and smaller hands"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 FILE = "demo_manifest.json"
 # Raise it with every change of what is generated: worlds of older versions are then built again.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestration.config import Config, Home
 from orchestration.files import replaced_file
+
+if TYPE_CHECKING:
+    from ml.bridge import Recommender
+    from ml.retrieval.filters import Filter
 
 COLUMNS = ["user_id", "item_id", "score", "rank", "reason"]
 
@@ -63,7 +69,15 @@ def _parquet_ids(path: Path) -> list[str]:
 
 
 def recommend_to_file(
-    config: Config, home: Home, target: str, users: Path, k: int, out: Path, explain: bool
+    config: Config,
+    home: Home,
+    target: str,
+    users: Path,
+    k: int,
+    out: Path,
+    explain: bool,
+    only: Sequence[str] = (),
+    include_unavailable: bool = False,
 ) -> str:
     """Write the lists and return a sentence on what was written; ClickException says what is missing."""
     if target not in config.domains:
@@ -82,11 +96,42 @@ def recommend_to_file(
     champion = registry.champion(target)
     if champion is None:
         raise click.ClickException(run_first)
-    recommender = registry.load(champion)
-    lists = recommender.recommend(user_ids, k=k, explain=explain).select(COLUMNS)
+    recommender = as_the_catalogue_is_now(registry.load(champion), home)
+    chosen, shown = chosen_items(recommender, only, include_unavailable)
+    lists = recommender.recommend(user_ids, k=k, explain=explain, only=chosen).select(COLUMNS)
     with replaced_file(out) as beside:
         pq.write_table(lists, beside, compression="zstd")
     unknown = len(set(user_ids) - set(map(str, recommender.user_ids)))
     served = f"{champion.tags['served']}, version {champion.version}"
     asked = f"{len(user_ids):,} users, {unknown:,} of them unknown"
-    return f"{out}: {len(lists):,} rows for {asked}; from the {target} champion ({served})"
+    return f"{out}: {len(lists):,} rows for {asked}; from the {target} champion ({served}){shown}"
+
+
+def as_the_catalogue_is_now(recommender: Recommender, home: Home) -> Recommender:
+    """The model with what the newest snapshot says of its items; as it is where there is no snapshot."""
+    from ml.data import read_catalogue
+    from orchestration.defs.snapshot import newest_snapshot_path
+
+    newest = newest_snapshot_path(home)
+    return recommender.with_catalogue(read_catalogue(newest, recommender.target)) if newest else recommender
+
+
+def chosen_items(
+    recommender: Recommender, only: Sequence[str], include_unavailable: bool
+) -> tuple[Filter, str]:
+    """The filter that was asked for, and how many items it leaves, in words; ClickException for none."""
+    from ml.bridge.shown import allowed_items
+    from ml.retrieval.filters import FilterError, parse_filter
+
+    items = len(recommender.item_ids[recommender.target])
+    try:
+        chosen = parse_filter(only, include_unavailable=include_unavailable)
+        allowed = allowed_items(recommender.attributes, items, chosen)
+    except FilterError as error:
+        raise click.ClickException(f"{recommender.target}: {error}") from error
+    if allowed is None:
+        return chosen, ""
+    if not allowed.any():
+        advice = "" if include_unavailable else ", or add --include-unavailable"
+        raise click.ClickException(f"no item of {recommender.target} passes the filter; ask for less{advice}")
+    return chosen, f"; {allowed.sum():,} of {items:,} items pass the filter"

@@ -7,7 +7,7 @@ from orchestration.partitions import CONFIG
 if CONFIG.demo is not None:
     DEMO = CONFIG.demo
 
-    @dg.asset(group_name="landing", kinds={"python"}, code_version="1")
+    @dg.asset(group_name="landing", kinds={"python"}, code_version="2")
     def demo_world() -> dg.MaterializeResult:
         """Logs, catalogues and users of four domains, dirty as real ones; always the same for a seed."""
         from ml.demo import write_demo_world

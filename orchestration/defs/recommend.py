@@ -66,6 +66,7 @@ def recommendation_lists(context: dg.AssetExecutionContext) -> Iterator[dg.Mater
             "users": len(snapshot.users),
             "model_version": int(champion.version),
             "served": champion.tags["served"],
+            "unavailable_items": unavailable_items(path),
             "sample": dg.MetadataValue.md(sample),
         }
     )
@@ -81,8 +82,11 @@ def recommendation_lists(context: dg.AssetExecutionContext) -> Iterator[dg.Mater
 def recommendations(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
     """`serving.recommendations`: the lists of one target, replaced in one transaction."""
     target, _ = target_and_as_of(context)
-    rows = load_lists(warehouse, recommendations_path(Home(), target), target)
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+    path = recommendations_path(Home(), target)
+    rows = load_lists(warehouse, path, target)
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": rows, "unavailable_items": unavailable_items(path)}
+    )
 
 
 def recommendations_path(home: Home, target: str) -> Path:
@@ -100,6 +104,12 @@ def served_version(path: Path) -> int | None:
     return int(_metadata(path)[b"model_version"]) if path.exists() else None
 
 
+def unavailable_items(path: Path) -> int | None:
+    """How many items a file's lists leave out as not available; None where an older file does not say."""
+    found = _metadata(path).get(b"unavailable_items")
+    return None if found is None else int(found)
+
+
 def _metadata(path: Path) -> dict[bytes, bytes]:
     import pyarrow.parquet as pq
 
@@ -113,7 +123,9 @@ def write_lists(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows, schema = 0, _schema(as_of, version)
+    from ml.bridge.shown import unavailable_items
+
+    rows, schema = 0, _schema(as_of, version, unavailable_items(recommender.attributes))
     with replaced_file(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:
         for start in range(0, len(users), USERS_AT_ONCE):
             lists = recommender.recommend(users[start : start + USERS_AT_ONCE], k=CONFIG.evaluation.k)
@@ -126,12 +138,13 @@ def write_lists(
     return rows
 
 
-def _schema(as_of: date, version: int) -> "pa.Schema":
+def _schema(as_of: date, version: int, unavailable: int) -> "pa.Schema":
     import pyarrow as pa
 
     kinds = {"score": pa.float32(), "rank": pa.int32(), "model_version": pa.int32(), "as_of": pa.date32()}
     columns = [(name, kinds.get(name, pa.string())) for name in _COLUMNS.split(", ")]
-    return pa.schema(columns, metadata={"as_of": as_of.isoformat(), "model_version": str(version)})
+    about = {"as_of": as_of.isoformat(), "model_version": version, "unavailable_items": unavailable}
+    return pa.schema(columns, metadata={key: str(value) for key, value in about.items()})
 
 
 def load_lists(warehouse: Warehouse, path: Path, target: str) -> int:

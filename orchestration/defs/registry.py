@@ -60,6 +60,7 @@ def version_url(name: str, version: str | int) -> str:
 def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id: str) -> "Evidence":
     """Read what `bridge` and `evaluation` left of one partition."""
     from ml.metrics.gate import decide
+    from ml.metrics.peers import peer_lifts
     from orchestration.defs.snapshot import snapshot_of, snapshot_path
     from orchestration.features import encoder_in_use
     from orchestration.profiles import sample_for_card
@@ -83,6 +84,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         reasons=decision.reasons,
         rows=report.rows,
         lifts=report.lifts,
+        peers=peer_lifts(report, config.evaluation.seed),
         domains={name: domain_facts(snapshot, name) for name in (target, *config.sources(target))},
         sources=config.sources(target),
         encoder=encoder_in_use(config, home, as_of.isoformat()).key,

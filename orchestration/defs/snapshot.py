@@ -12,6 +12,7 @@ from orchestration.config import Home, SnapshotRules, as_of_time
 from orchestration.documents import catalogue_of
 from orchestration.files import replaced_file
 from orchestration.generation import writes
+from orchestration.item_attributes import filtered_domains, with_attributes
 from orchestration.partitions import AS_OF, CONFIG
 from orchestration.resources.warehouse import Warehouse
 from orchestration.reviews import reviewed_domains, reviews_before
@@ -56,6 +57,8 @@ _GENERATED = (
     if writes(CONFIG, "items")
     else []
 )
+# What lists are filtered by, where a catalogue has it.
+_ATTRIBUTES = [["marts", "dim_items"]] if filtered_domains(CONFIG) else []
 # What users wrote, where a log has it.
 _REVIEWS = (
     [dg.AssetDep("review_embeddings", partition_mapping=dg.AllPartitionMapping())]
@@ -85,6 +88,13 @@ def point_to(as_of_key: str, path: Path) -> None:
         beside.write_text(json.dumps({"snapshot": path.name}))
 
 
+def newest_snapshot_path(home: Home) -> Path | None:
+    """The folder of the snapshot with the latest as-of, None where there is none."""
+    pointers = sorted((home.snapshots / "as_of").glob("*.json"), reverse=True)
+    paths = (home.snapshots / json.loads(pointer.read_text())["snapshot"] for pointer in pointers)
+    return next((path for path in paths if path.is_dir()), None)
+
+
 def snapshot_of(as_of_key: str) -> "Snapshot":
     """The training snapshot of an as-of key, read."""
     from ml.data import read_snapshot
@@ -110,7 +120,8 @@ def net_interactions(
 
 def check_items_known(interactions: "pa.Table", items: "pa.Table") -> None:
     """Raises dg.Failure where an interaction's item is not among `items`: the two are of different times."""
-    strange = interactions.join(items, ["domain", "item_id"], join_type="left anti")
+    known = items.select(["domain", "item_id"])
+    strange = interactions.join(known, ["domain", "item_id"], join_type="left anti")
     if len(strange):
         row = strange.slice(0, 1).to_pylist()[0]
         raise dg.Failure(
@@ -171,6 +182,7 @@ def left_out(manifest: dict[str, Any]) -> dict[str, int]:
         ["marts", "fct_interactions"],
         ["marts", "fct_cancellations"],
         dg.AssetDep("item_texts", partition_mapping=dg.AllPartitionMapping()),
+        *_ATTRIBUTES,
         *_GENERATED,
         *_REVIEWS,
     ],
@@ -181,6 +193,7 @@ def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -
     """All a model as of this moment may read. One row per domain, user and item before the moment."""
     key, items = context.partition_key, catalogue_of(Home(), CONFIG.domain_names)
     with warehouse.read() as connection:
+        items = with_attributes(connection, CONFIG, items)
         path = draw(connection, date.fromisoformat(key), CONFIG.snapshot, items)
     point_to(key, path)
     manifest = manifest_of(path)

@@ -29,7 +29,7 @@ NEW, MISSING, RENAMED, RETYPED = "new", "missing", "renamed", "retyped"
 _ALIKE = 0.6  # difflib's ratio of two names from which one may be the other's new name
 _SPARSE = 20  # a key that so few JSON records do not mention may just be rare
 _NUMBERS = (INTEGER, DECIMAL, BOOLEAN)
-_AS_TEXT = re.compile(r"user|item|text(\.\d+)?|attributes\.\d+|where")
+_AS_TEXT = re.compile(r"user|item|text(\.\d+)?|attributes\.\d+|available|category|region\.\d+|where")
 
 
 @dataclass(frozen=True)

@@ -169,17 +169,29 @@ def load_events(connection: duckdb.DuckDBPyConnection, config: Config, span: Spa
     }
 
 
+def _list_of(source: Source, role: str) -> str:
+    """SQL for the values of role.0, role.1, ... in order; an empty list where none is mapped."""
+    columns = [name for name in source.columns if name.startswith(f"{role}.")]
+    return f"cast([{', '.join(map(identifier, columns))}] as varchar[])"
+
+
+def _optional(source: Source, role: str) -> str:
+    """SQL for the value of a role under its own name; null where it is not mapped."""
+    return f"{identifier(role) if role in source.columns else 'cast(null as varchar)'} as {identifier(role)}"
+
+
 def _insert_items(
     connection: duckdb.DuckDBPyConnection, domain: str, source: Source, file: SourceFile
 ) -> int:
     """Insert the lines of one catalogue file; returns how many more it has, of other domains."""
-    texts = ", ".join(identifier(role) for role in source.columns if role != "item")
     with reading(connection, source, file.path) as read:
         rows = _rereadable(connection, source, read)
         connection.execute(f"""
-            insert into raw.items
-            select {quote(domain)}, {quote(source.label(file.path))}, source_line, "item",
-                cast([{texts}] as varchar[]), raw_line, error
+            insert into raw.items by name
+            select {quote(domain)} as domain, {quote(source.label(file.path))} as source_file, source_line,
+                "item" as item_id, {_list_of(source, "text")} as texts, raw_line, error,
+                {_optional(source, "available")}, {_optional(source, "category")},
+                {_list_of(source, "region")} as regions
             from ({rows}) where belongs""")
     if source.where is None:
         return 0

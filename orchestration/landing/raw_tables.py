@@ -12,7 +12,7 @@ from orchestration.config import Calendar, Config
 from orchestration.landing.readers import glob_escape, quote
 
 _STEP = {"day": "1 day", "week": "7 days", "month": "1 month"}
-# `review` came later: a table that a load has filled before it gets the column, empty.
+# `review`, and what lists are filtered by, came later: a table that is there already gets the columns, empty.
 _LINES = """
 create table if not exists raw.events (
     domain varchar not null, window_start date not null,
@@ -23,6 +23,9 @@ alter table raw.events add column if not exists review varchar;
 create table if not exists raw.items (
     domain varchar not null, source_file varchar not null, source_line bigint not null,
     item_id varchar, texts varchar[], raw_line varchar, error varchar);
+alter table raw.items add column if not exists available varchar;
+alter table raw.items add column if not exists category varchar;
+alter table raw.items add column if not exists regions varchar[];
 create table if not exists raw.users (
     domain varchar not null, source_file varchar not null, source_line bigint not null,
     user_id varchar, attributes map(varchar, varchar), raw_line varchar, error varchar);

@@ -133,10 +133,13 @@ def event_source(config: Config, domain: str) -> Source:
 
 
 def item_source(config: Config, domain: str) -> Source:
-    """The catalogue of a domain; roles item and text.0, text.1, ..."""
+    """The catalogue of a domain; roles item, text.0, ...; where mapped available, category, region.0."""
     files = config.domains[domain].items
     texts = {f"text.{position}": column for position, column in enumerate(files.columns.text)}
-    return _source(config, domain, "items", files, {"item": files.columns.item, **texts})
+    regions = {f"region.{position}": column for position, column in enumerate(files.columns.region)}
+    single = {"available": files.columns.available, "category": files.columns.category}
+    columns = {"item": files.columns.item, **texts, **single, **regions}
+    return _source(config, domain, "items", files, columns)
 
 
 def user_source(config: Config, domain: str) -> Source | None:

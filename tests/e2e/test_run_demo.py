@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -115,6 +116,28 @@ def test_recommend_for_known_and_unknown_users(world):
     assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5] * 2
     assert {row["user_id"] for row in rows} == {known, "nobody-has-this-id"}
     assert all(row["reason"] for row in rows if row["user_id"] == "nobody-has-this-id")
+
+
+def test_lists_hold_what_is_in_stock_and_what_is_asked_for(world):
+    lines = csv.DictReader((world.home / "demo/garden/items.csv").read_text().splitlines())
+    told = {line["sku"].strip(): (line["shelf"], line["in_stock"]) for line in lines if line["in_stock"]}
+    served = pq.read_table(world.home / "recommendations" / "garden.parquet")
+    assert {told[item][1] for item in served["item_id"].to_pylist()} == {"yes"}
+    users, out = world.home / "gardeners.txt", world.home / "garden.parquet"
+    users.write_text("\n".join([*dict.fromkeys(served["user_id"].to_pylist()), "nobody"]))
+    asked = ("recommend", "--target", "garden", "--users", str(users), "--out", str(out))
+    done = world.landbridge(*asked, "--only", "category=Pots,Lawn")
+    assert done.returncode == 0, done.stderr
+    assert "items pass the filter" in done.stdout
+    listed = {told[item] for item in pq.read_table(out)["item_id"].to_pylist()}
+    assert listed == {("Pots", "yes"), ("Lawn", "yes")}
+    world.landbridge(*asked, "--only", "category=Pots,Lawn", "--include-unavailable", "-k", "100")
+    listed = {told[item] for item in pq.read_table(out)["item_id"].to_pylist()}
+    assert {stock for _, stock in listed} == {"yes", "no"}
+    wrong = world.landbridge(*asked, "--only", "category=Potts")
+    assert wrong.returncode == 1
+    assert "did you mean Pots?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
 
 
 def test_review_shows_and_approves(world):

@@ -106,6 +106,10 @@ class TestPath:
         assert len(rows) == pq.read_metadata(recommendations_path(home, TARGET)).num_rows == 4000
         assert {(row[0], row[6], row[7]) for row in rows} == {(TARGET, 1, date(2026, 3, 1))}
 
+    def test_what_the_lists_leave_out_is_counted(self, first_run):
+        for asset in (recommendation_lists, recommendations):  # nothing here tells availability
+            assert metadata(first_run, asset)["unavailable_items"].value == 0
+
     def test_the_sample_shows_titles(self, first_run):
         sample = metadata(first_run, recommendation_lists)["sample"].value
         assert f"| u0000 | 1 | {TARGET} " in sample

@@ -52,6 +52,10 @@ def mart(connection, tmp_path, monkeypatch: pytest.MonkeyPatch):
     )
     connection.executemany("insert into marts.fct_interactions values (?, ?, ?, ?, ?, ?)", ROWS)
     connection.execute(
+        "create table marts.dim_items (domain varchar, item_id varchar, available boolean, "
+        "category varchar, regions varchar[])"
+    )
+    connection.execute(
         "create table marts.fct_cancellations (domain varchar, purchase_window date, user_id varchar, "
         "item_id varchar, event_time timestamptz, takes_back double)"
     )
@@ -246,6 +250,6 @@ def test_interactions_with_items_that_were_not_read_stop_the_snapshot(mart) -> N
 def copy_to(connection, path: Path) -> None:
     connection.execute(f"attach '{path}' as home")
     connection.execute("create schema home.marts")
-    for table in ("fct_interactions", "fct_cancellations"):
+    for table in ("fct_interactions", "fct_cancellations", "dim_items"):
         connection.execute(f"create table home.marts.{table} as from marts.{table}")
     connection.execute("detach home")

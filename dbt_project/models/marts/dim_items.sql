@@ -12,6 +12,9 @@ select
     items.domain,
     items.item_id,
     items.title,
+    items.available,
+    items.category,
+    items.regions,
     activity.first_seen,
     activity.last_seen,
     coalesce(activity.interactions, 0) as interactions

@@ -16,10 +16,16 @@ cleaned as (
                 then [case when regexp_matches(text, '\S') then text end for text in texts]
             else []
         end as texts,
+        -- what lists are filtered by
+        {{ availability('available') }} as available,
+        nullif(trim(category), '') as category,
+        coalesce({{ names_in('regions') }}, []) as regions,
+        nullif(trim(available), '') as available_text,
         -- for the quarantine
         raw_line,
         error
     from items
 )
 
-select * from cleaned
+select * exclude (available_text), case when available is null then available_text end as available_unread
+from cleaned

@@ -57,7 +57,9 @@ def item_rows(world: Path, domain: str) -> Iterator[Row]:
     elif domain == "music":
         yield from parquet_rows(world / "music/items.parquet")
     else:
-        yield from csv_rows((world / domain / "items.csv").read_text(encoding="utf-8"), 3)
+        text = (world / domain / "items.csv").read_text(encoding="utf-8")
+        rows = csv_rows(text, 5 if domain == "garden" else 3)
+        yield from (row[:3] for row in rows)  # what the garden has besides is no text
 
 
 def user_rows(world: Path, domain: str) -> list[Row]:

@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 from demo_reader import DOMAINS as NAMES
-from demo_reader import catalogue, good_events
+from demo_reader import catalogue, csv_rows, good_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.demo.catalogue import draw_catalogue
+from ml.demo.garden_text import KINDS, SHELVES
 from ml.demo.phrases import fill
 from ml.demo.plan import DOMAINS, TONES
 from ml.demo.plan import THEMES as THEME_COUNT
@@ -69,3 +70,15 @@ def test_slots_are_filled_without_repeats_and_with_the_right_article():
     rng = np.random.default_rng(0)
     texts = {fill("A {noun} and a {noun2} in a {place}", words, rng) for _ in range(30)}
     assert texts == {"An Owl and a Fox in a one street", "A Fox and an Owl in a one street"}
+
+
+def test_the_garden_tells_shelf_and_stock_and_the_shelf_is_the_kind_of_work(tiny):
+    rows = [row for row in csv_rows((tiny[0] / "garden/items.csv").read_text(), 5) if row and row[0].strip()]
+    products = dict(zip(SHELVES, [[name for name, _ in kind.products] for kind in KINDS], strict=True))
+    wrong = [row for row in rows if row[2] and not any(p.lower() in row[2].lower() for p in products[row[3]])]
+    assert wrong == []
+    assert {row[3] for row in rows} == set(SHELVES)
+    stock = {row[0].strip(): row[4] for row in rows}
+    sold_out = [item for item, says in stock.items() if says == "no"]
+    assert len(sold_out) == len(stock) // 11
+    assert set(stock.values()) == {"yes", "no"}
