@@ -4,7 +4,7 @@
 
 Every solver is tightened along its own knob (tol, sweeps) until its greatest residual, measured alike for all
 in float64 and relative to the k-th singular value, is at most --tolerance; the time is that of its first
-setting that is good enough, best of --repeats. Each solver is a process of its own, and is given up once it has
+setting that is good enough, best of --repeats. Each solver is a process of its own, given up once it has
 taken --patience times our time and a minute, all its settings together. A ratio above 1 means that ours is
 faster. Memory is the peak beyond that of reading the matrix.
 """
