@@ -34,9 +34,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv \
 	  || echo "uv cannot be had here; pip installs instead, which takes a minute or two longer"
 	@if $(BIN)/uv --version >/dev/null 2>&1; then \
-	  $(UV) pip install --python $(BIN)/python -r requirements.lock \
-	  || $(BIN)/python -m pip install -r requirements.lock; \
-	else $(BIN)/python -m pip install -r requirements.lock; fi
+	  $(UV) pip install --quiet --python $(BIN)/python -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet -r requirements.lock; \
+	else $(BIN)/python -m pip install --quiet -r requirements.lock; fi
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestration.review_card import CANDIDATES, COHORTS
@@ -28,11 +28,16 @@ def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> by
     """
     from matplotlib.figure import Figure
 
+    from ml.metrics.peers import best_peer
+
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
     cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric and r.mean == r.mean}
     cohorts = [name for name in COHORTS if any(cohort == name for cohort, _ in cells)]
-    cells |= _best_peers(cells, cohorts)
+    for cohort in cohorts:
+        best = best_peer(rows, cohort, metric)
+        if best is not None and best.candidate not in CANDIDATES:  # popularity is drawn anyway
+            cells[cohort, BEST_PEER] = best
     series = [*CANDIDATES, *([BEST_PEER] if any(name == BEST_PEER for _, name in cells) else [])]
     for shift, candidate in enumerate(series):
         shown = [(x, cells[name, candidate]) for x, name in enumerate(cohorts) if (name, candidate) in cells]
@@ -56,14 +61,3 @@ def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> by
     # No creation date or software version: the same figures give the same bytes.
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _best_peers(
-    cells: Mapping[tuple[str, str], CohortRow], cohorts: Sequence[str]
-) -> dict[tuple[str, str], CohortRow]:
-    best = {}
-    for cohort in cohorts:
-        measured = [row for (of, name), row in cells.items() if of == cohort and name not in CANDIDATES]
-        if measured:
-            best[cohort, BEST_PEER] = max(measured, key=lambda row: row.mean)
-    return best

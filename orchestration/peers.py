@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from ml.metrics.report import CohortRow
 
 BEST = "★"
+NAMES = {"als": "ALS", "ease": "EASE", "item_knn": "item-kNN"}
 
 
 def peer_name(candidate: str) -> str:
-    """A candidate's name for readers: `ease_union` is "ease (union)"."""
-    name = candidate.removesuffix("_union").replace("_", " ")
-    return f"{name} (union)" if candidate != candidate.removesuffix("_union") else name
+    """A candidate's name for readers: `ease_union` is "EASE (union)"."""
+    peer = candidate.removesuffix("_union")
+    name = NAMES.get(peer, peer.replace("_", " "))
+    return f"{name} (union)" if candidate != peer else name
 
 
 def short(value: float, sign: str = "") -> str:
@@ -27,7 +29,7 @@ def short(value: float, sign: str = "") -> str:
 
 
 def standing(lift: PeerLift) -> str:
-    """One cohort: `cold ease (union) .0396, bridge +.0113 [+.0060, +.0166]`."""
+    """One cohort: `cold EASE (union) .0396, bridge +.0113 [+.0060, +.0166]`."""
     interval = f"[{short(lift.low, '+')}, {short(lift.high, '+')}]"
     gain = f"bridge {short(lift.mean, '+')} {interval}"
     return f"{lift.cohort} {peer_name(lift.peer)} {short(lift.recall)}, {gain}"

@@ -1,4 +1,4 @@
-"""How the bridge stands against the best of its peers: the candidates beside bridge, twin and popularity.
+"""How the bridge stands against the best of its peers: the candidates beside bridge and twin.
 
 The best peer of a cohort is the one with the highest mean on the very test users it is compared on: the
 choice favours the peers, so a lift that is above 0 all the same is no luck of ours.
@@ -6,6 +6,7 @@ choice favours the peers, so a lift that is above 0 all the same is no luck of o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,9 @@ import pyarrow.compute as pc
 
 from ml import columns as c
 from ml.metrics.intervals import paired_lift
-from ml.metrics.report import ALL, CANDIDATE, CANDIDATES, Report
+from ml.metrics.report import ALL, CANDIDATE, CANDIDATES, CohortRow, Report
 
-METRIC = "recall"
+METRIC, POPULARITY = "recall", "popularity"
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,27 @@ def peer_lifts(report: Report, seed: int = 0) -> list[PeerLift]:
     """A row for each cohort with a measured user, in the report's order; none where no peer was measured."""
     found = []
     for cohort in dict.fromkeys(row.cohort for row in report.rows):
-        best = best_peer(report, cohort)
+        best = best_peer(report.rows, cohort)
         if best is None:
             continue
-        bridge, peer = (_values(report, cohort, name) for name in ("bridge", best))
+        bridge, peer = (_values(report, cohort, name) for name in ("bridge", best.candidate))
         lift = paired_lift(bridge, peer, seed=seed)
-        found.append(PeerLift(cohort, best, float(np.nanmean(peer)), lift.mean, lift.low, lift.high, lift.n))
+        recall = float(np.nanmean(peer))
+        found.append(PeerLift(cohort, best.candidate, recall, lift.mean, lift.low, lift.high, lift.n))
     return found
 
 
-def best_peer(report: Report, cohort: str) -> str | None:
-    """The peer with the highest mean recall in a cohort, the first of equals; None without a measured one."""
-    means = {
-        row.candidate: row.mean
-        for row in report.rows
-        if row.cohort == cohort and row.metric == METRIC and row.candidate not in CANDIDATES and row.users
-    }
-    return max(means, key=lambda name: means[name], default=None)
+def best_peer(rows: Sequence[CohortRow], cohort: str, metric: str = METRIC) -> CohortRow | None:
+    """The peer with the highest mean in a cohort; None where no peer but popularity was measured.
+
+    Popularity, the simplest of them, comes first among equals: a peer that knows nothing of a cohort's users
+    lists what is popular.
+    """
+    measured = {r.candidate: r for r in rows if (r.cohort, r.metric) == (cohort, metric) and r.users}
+    if not set(measured) - set(CANDIDATES):
+        return None
+    peers = [POPULARITY, *(name for name in measured if name not in CANDIDATES)]
+    return max((measured[name] for name in peers if name in measured), key=lambda row: row.mean)
 
 
 def _values(report: Report, cohort: str, candidate: str) -> np.ndarray:

@@ -42,8 +42,8 @@ MEASURED = replace(CARD, rows=[*CARD.rows, *PEERS], peers=LIFTS)
 
 def test_names_are_for_readers():
     assert [peer_name(n) for n in ("ease_union", "item_knn", "recent_popularity", "twin")] == [
-        "ease (union)",
-        "item knn",
+        "EASE (union)",
+        "item-kNN",
         "recent popularity",
         "twin",
     ]
@@ -51,8 +51,8 @@ def test_names_are_for_readers():
 
 def test_one_line_says_how_the_bridge_stands():
     assert best_peer_line(LIFTS) == (
-        "best peer: cold ease (union) .0396, bridge +.0113 [+.0060, +.0166]; "
-        "warm item knn .0500, bridge -.0010 [-.0040, +.0020]"
+        "best peer: cold EASE (union) .0396, bridge +.0113 [+.0060, +.0166]; "
+        "warm item-kNN .0500, bridge -.0010 [-.0040, +.0020]"
     )
     assert best_peer_line([]) == ""
 
@@ -60,7 +60,7 @@ def test_one_line_says_how_the_bridge_stands():
 def test_the_table_has_a_line_a_candidate_and_marks_the_best_peer():
     table = peer_table(MEASURED.rows, LIFTS)
     assert list(table.header) == ["candidate", "cold", "warm", "all"]
-    assert [row[0] for row in table.rows] == ["popularity", "twin", "bridge", "ease (union)", "item knn"]
+    assert [row[0] for row in table.rows] == ["popularity", "twin", "bridge", "EASE (union)", "item-kNN"]
     ease, knn = table.rows[3:]
     assert ease[1].startswith("★ .0396")
     assert not ease[2].startswith("★")
@@ -71,7 +71,7 @@ def test_the_table_has_a_line_a_candidate_and_marks_the_best_peer():
 def test_the_card_shows_the_peers_only_where_they_were_measured():
     for text in (markdown(MEASURED), html(MEASURED)):
         assert "Peers: recall@10" in text
-        assert "cold ease (union) .0396, bridge +.0113 [+.0060, +.0166]" in text
+        assert "cold EASE (union) .0396, bridge +.0113 [+.0060, +.0166]" in text
     assert "Peers" not in markdown(CARD)
 
 

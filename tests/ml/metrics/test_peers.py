@@ -27,7 +27,7 @@ HITS = {
 }
 
 
-def report(without=()):
+def report(without=(), hits=HITS):
     rows = [
         {
             "scenario": scenario,
@@ -37,7 +37,7 @@ def report(without=()):
             "items": [*range(count), *range(10, 14 - count)],
             "relevant": [0, 1, 2, 3],
         }
-        for (scenario, cohort), by in HITS.items()
+        for (scenario, cohort), by in hits.items()
         for name, counts in by.items()
         if name not in without
         for user, count in enumerate(counts)
@@ -55,6 +55,18 @@ def test_the_best_peer_of_each_cohort_and_the_lift_over_it_by_hand():
     # Over everyone the peers are level (6 of 16 each): the first by name stands for them.
     assert (everyone.cohort, everyone.peer, everyone.recall) == ("all", "als_union", pytest.approx(6 / 16))
     assert everyone.mean == pytest.approx(2 / 16)
+
+
+def test_a_peer_that_lists_what_is_popular_is_called_popularity():
+    # Of these two cold users ease knows no more than popularity does.
+    level = {name: hits for name, hits in HITS["cold", "cold"].items() if name != "als_union"}
+    for name in ("popularity", "ease"):
+        level[name] = [1, 1]
+    found = report(hits={("cold", "cold"): level})
+    assert [(lift.cohort, lift.peer, lift.recall) for lift in peer_lifts(found)] == [
+        ("cold", "popularity", 1 / 4),
+        ("all", "popularity", 1 / 4),
+    ]
 
 
 def test_a_report_of_the_three_alone_has_no_peer():
