@@ -25,6 +25,7 @@ from ml.bridge.candidates import make
 from ml.bridge.contract import Parts, Scorer
 from ml.bridge.histories import Histories, histories
 from ml.bridge.protocol import scaled
+from ml.bridge.reasons import because
 from ml.bridge.review_block import ReviewProfile
 from ml.bridge.shown import AVAILABLE, allowed_items, beside, carried_to
 from ml.data import Catalogue, Interactions, Snapshot, attributes_of
@@ -214,21 +215,7 @@ class Recommender:
 
     def _because(self, past: Histories, cohort: str, items: np.ndarray) -> list[str]:
         parts = self._blend(cohort).parts(self._scorers, past, items)
-        return [self._sentence(parts, j) for j in range(len(items))]
-
-    def _sentence(self, parts: Parts, j: int) -> str:
-        shares: dict[tuple[str, int], float] = {}
-        for domain, (positions, values) in parts.by_domain.items():
-            for position, value in zip(positions, values[:, j], strict=True):
-                shares[domain, int(position)] = shares.get((domain, int(position)), 0.0) + float(value)
-        helping = sum(v for v in shares.values() if v > 0) + max(float(parts.constant[j]), 0.0)
-        best = sorted(shares.items(), key=lambda entry: (-entry[1], entry[0]))[:2]
-        named = [
-            f"{self._title(domain, position)} in {domain}: {value / helping:.0%}"
-            for (domain, position), value in best
-            if value > 0
-        ]
-        return f"because of {'; '.join(named)}" if named else "popular here"
+        return [because(parts, j, self._title) for j in range(len(items))]
 
     def _title(self, domain: str, position: int) -> str:
         title = self.titles[domain][position]

@@ -28,8 +28,8 @@ from scipy import sparse
 
 from ml.device import for_each, pick_device
 from ml.factorize.als_solve import Block, approach, solve
-from ml.factorize.als_sweep import STRIP, Observed, Room, Side, check_observed, observed_rows, whiten
-from ml.factorize.sparse import sampled
+from ml.factorize.als_sweep import STRIP, Observed, Room, Side, observed_rows, whiten
+from ml.factorize.sparse import check_weights, sampled
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class WeightedALS:
         With the weights fixed the factor is A^-1 sum_i c_i y_i: a sum over the history. Returns the item
         positions (h,) and the vectors (h, f) float64 whose sum over axis 0 is the factor of `fold_in`.
         """
-        history = check_observed(row)
+        history = check_weights(row)
         if history.shape != (1, len(items)):
             raise ValueError(f"expected one history of shape (1, {len(items)}), got {history.shape}")
         Y = np.asarray(items, np.float64)
@@ -172,7 +172,7 @@ class WeightedALS:
 
 def _both_sides(matrix: Observed, transposed: Observed | None) -> tuple[Observed, Observed]:
     if transposed is None and sparse.issparse(matrix):
-        matrix = check_observed(matrix)
+        matrix = check_weights(matrix)
         return matrix, matrix.T.tocsr()
     if transposed is None or tuple(transposed.shape) != tuple(matrix.shape)[::-1]:
         found = "none" if transposed is None else f"of shape {tuple(transposed.shape)}"

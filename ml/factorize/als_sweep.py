@@ -16,7 +16,7 @@ from scipy import sparse
 
 from ml.factorize.als_solve import Block, blocks
 from ml.factorize.shards import Shards
-from ml.factorize.sparse import check_matrix
+from ml.factorize.sparse import check_weights
 
 # Rows of a factor matrix that are whitened and squared at once.
 STRIP = 1 << 13
@@ -30,7 +30,7 @@ def observed_rows(matrix: Observed) -> Iterator[tuple[int, sparse.csr_matrix]]:
     Raises ValueError for NaN, infinite or negative values and for shards that leave rows out.
     """
     if sparse.issparse(matrix):
-        yield 0, check_observed(matrix)
+        yield 0, check_weights(matrix)
         return
     expected, (m, n) = 0, matrix.shape
     for first, rows in matrix:
@@ -40,19 +40,9 @@ def observed_rows(matrix: Observed) -> Iterator[tuple[int, sparse.csr_matrix]]:
                 "columns: write the shards again, in the order of their rows"
             )
         expected += rows.shape[0]
-        yield first, check_observed(rows)
+        yield first, check_weights(rows)
     if expected != m:
         raise ValueError(f"the shards end at row {expected} of {m}: write them again")
-
-
-def check_observed(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Canonical CSR with values >= 0, or ValueError."""
-    csr = check_matrix(matrix, "the interaction matrix")
-    if csr.nnz and csr.data.min() < 0:
-        raise ValueError(
-            f"the interaction matrix has negative values (least {csr.data.min()}): drop them first"
-        )
-    return csr
 
 
 class Side:

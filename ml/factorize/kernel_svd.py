@@ -86,7 +86,7 @@ def kernel_svd(
     *,
     seed: int = 0,
     tolerance: float = 0.01,
-    max_iterations: int = 200,
+    max_iterations: int = 1000,
     device: str = "auto",
 ) -> KernelSVD:
     """The `rank` leading triples of R (I + beta Z Z')^1/2, R the sparse (m, n) `matrix`.

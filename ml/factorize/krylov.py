@@ -48,20 +48,28 @@ def ritz_basis(
     max_products: int,
     dtype: torch.dtype = torch.float32,
     workspace: Path | None = None,
+    known: torch.Tensor | None = None,
 ) -> RitzBasis:
     """The k leading right singular directions of `operator` (m, n) to |A'u - s v| <= tolerance * s_k.
 
     The space holds about 3 k vectors of n numbers, in memory or in a file under `workspace` (`shards.room`).
+    known: (n, j) directions that the search starts from, beside random ones; of one width in all products, so
+    that `max_products` should be small.
     """
     n = operator.shape[1]
-    block = min(BLOCK, n)
-    largest = min(n, max(int(ROOM * k), k + 16 * block))
+    block = min(BLOCK if known is None else max(BLOCK, k - known.shape[1]), n)
+    largest = max(int(ROOM * k), k + 16 * block)
+    if known is not None:
+        largest = max(largest, max_products * (known.shape[1] + block))
+    largest = min(n, largest)
     space = Space(largest, room((largest + block, n), dtype, operator.device, workspace))
     random = np.random.default_rng(seed)
     # A start in A's row space keeps the factors of empty columns at 0.
     drawn = random_rows(random, block, operator.shape[0], space)
     start = operator.transposed.matmul(drawn.T.contiguous()).T.contiguous()
     scale = _unit(_length(start) / block**0.5)
+    if known is not None:
+        start = torch.cat([known.T.to(start), start * scale])
     fresh, _ = orthonormal(start, 1e-6 * _length(start))
     fresh, _ = orthonormal(fresh if len(fresh) else random_rows(random, block, n, space), 0.0)
     products, converged, precise, pace, least = 0, False, True, Pace(), -math.inf

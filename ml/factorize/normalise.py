@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ml.factorize.sparse import check_matrix
+from ml.factorize.sparse import check_weights
 
 DAY = 86_400_000_000  # microseconds
 TINY = np.finfo(float).tiny
@@ -105,12 +105,7 @@ def row_sums(matrix: sparse.csr_matrix) -> np.ndarray:
 
 def checked(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """The matrix as canonical float32 CSR; ValueError where a value is negative, NaN or infinite."""
-    csr = check_matrix(matrix, "the interaction matrix").astype(np.float32)
-    if csr.nnz and csr.data.min() < 0:
-        raise ValueError(
-            f"the interaction matrix has negative values (least {csr.data.min()}): drop them first"
-        )
-    return csr
+    return check_weights(matrix).astype(np.float32)
 
 
 def _checked_values(values: np.ndarray) -> np.ndarray:

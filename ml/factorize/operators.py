@@ -1,7 +1,7 @@
 """What the SVD asks of a matrix: products with it and with its transpose. It need not exist as entries.
 
-A kernel's square root, a low-rank history plus what a new window added, a matrix in row groups on disk: each
-is factorised by the same solver as soon as it can multiply.
+A kernel's square root, a matrix in row groups on disk: each is factorised by the same solver as soon as it
+can multiply.
 """
 
 from __future__ import annotations
@@ -31,54 +31,6 @@ class Operator(Protocol):
 
     def squared_norm(self) -> float:
         """The sum of its squared entries: what a factorisation's energy is a share of."""
-
-
-class LowRank:
-    """left (m, r) @ right (n, r).T."""
-
-    def __init__(self, left: torch.Tensor, right: torch.Tensor) -> None:
-        if left.shape[1] != right.shape[1]:
-            raise ValueError(f"left {tuple(left.shape)} and right {tuple(right.shape)}: ranks differ")
-        self._left, self._right = left, right
-        self.shape, self.device = (len(left), len(right)), left.device
-
-    @property
-    def transposed(self) -> LowRank:
-        """right @ left.T."""
-        return LowRank(self._right, self._left)
-
-    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
-        """Two thin products; the (m, n) matrix is never formed."""
-        left, right = self._left.to(dense.dtype), self._right.to(dense.dtype)
-        return left @ (right.T @ dense)
-
-    def squared_norm(self) -> float:
-        """trace(L'L R'R)."""
-        left, right = self._left.double(), self._right.double()
-        return float(((left.T @ left) * (right.T @ right)).sum())
-
-
-class Sum:
-    """first + second."""
-
-    def __init__(self, first: Operator, second: Operator) -> None:
-        if first.shape != second.shape:
-            raise ValueError(f"shapes {first.shape} and {second.shape} cannot be added")
-        self._first, self._second = first, second
-        self.shape, self.device = first.shape, first.device
-
-    @property
-    def transposed(self) -> Sum:
-        """The sum of the transposes."""
-        return Sum(self._first.transposed, self._second.transposed)
-
-    def matmul(self, dense: torch.Tensor) -> torch.Tensor:
-        """The sum of both products."""
-        return self._first.matmul(dense).add_(self._second.matmul(dense))
-
-    def squared_norm(self) -> float:
-        """Of the sum, by products with the identity in blocks: n columns at a time are never held."""
-        return norm_by_products(self)
 
 
 class Product:

@@ -48,6 +48,16 @@ def check_matrix(matrix: sparse.spmatrix, what: str = "matrix", first_row: int =
     return csr
 
 
+def check_weights(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    """Interactions as canonical CSR; ValueError where a value is negative, NaN or infinite."""
+    csr = check_matrix(matrix, "the interaction matrix")
+    if csr.nnz and csr.data.min() < 0:
+        raise ValueError(
+            f"the interaction matrix has negative values (least {csr.data.min()}): drop them first"
+        )
+    return csr
+
+
 @dataclass(frozen=True)
 class _Part:
     """Some rows and columns of a matrix: their CSR arrays on a device."""

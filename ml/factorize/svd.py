@@ -107,14 +107,20 @@ def svd_of_operator(
     tolerance: float = 0.01,
     max_iterations: int = 1000,
     workspace: Path | None = None,
+    known: torch.Tensor | None = None,
 ) -> SVD:
-    """`truncated_svd` of anything that can multiply; its entries are never asked for."""
+    """`truncated_svd` of anything that can multiply; its entries are never asked for.
+
+    known: (n, j) right vectors from which the search starts (`update.py`).
+    """
     m, n = operator.shape
     k = min(rank, m, n)
     if k == 0:
         empty = np.zeros(0)
         return SVD(np.zeros((m, 0), np.float32), empty, np.zeros((n, 0), np.float32), empty, 0.0, 0)
     tall = operator if n <= m else operator.transposed
+    if known is not None and tall is not operator:
+        known = operator.matmul(known)
     with one_thread(max(m, n) * k < SMALL):
         for dtype in (torch.float32, torch.float64):
             found = ritz_basis(
@@ -125,6 +131,7 @@ def svd_of_operator(
                 max_products=max_iterations,
                 dtype=dtype,
                 workspace=workspace,
+                known=known,
             )
             if found.precise:
                 break

@@ -16,11 +16,7 @@ from scipy import sparse
 
 from ml.device import pick_device
 from ml.factorize.sparse import SparseOperator, check_matrix
-from ml.factorize.svd import SVD
-
-PROBES = 16
-# Of columns of length 1: what float32 leaves of a direction that the space already has.
-NOISE = 1e-5
+from ml.factorize.svd import SVD, svd_of_operator
 
 
 def placed(factors: np.ndarray, old_ids: np.ndarray, new_ids: np.ndarray) -> np.ndarray:
@@ -58,20 +54,9 @@ def update(
         )
     if not np.isfinite(item_factors).all():
         raise ValueError("the item factors hold NaN or infinite values: solve anew instead of updating them")
-    operator = SparseOperator(csr, pick_device(device))
-    k = min(rank, *csr.shape)
-    space, images = _searched(operator, item_factors, max(PROBES, k - item_factors.shape[1]), steps, seed)
-    Q, R = torch.linalg.qr(images.double())
-    left, s, right = torch.linalg.svd(R, full_matrices=False)
-    k = min(k, len(s))
-    u, s, v = Q @ left[:, :k], s[:k], space.double() @ right[:k].T
-    # A v = u s holds by construction; the other side is where the space falls short.
-    residuals = (operator.transposed.matmul(u.float()).double() - v * s).norm(dim=0)
-    signs = torch.where(v.gather(0, v.abs().argmax(0)[None]) < 0, -1.0, 1.0) if len(v) else 1.0
-    total = float(np.square(csr.data, dtype=np.float64).sum())
-    energy = float(s.square().sum()) / total if total else 0.0
-    found_u, found_v = ((side * signs).float().cpu().numpy() for side in (u, v))
-    return SVD(found_u, s.cpu().numpy(), found_v, residuals.cpu().numpy(), energy, steps)
+    place = pick_device(device)
+    known = torch.from_numpy(np.ascontiguousarray(item_factors, np.float32)).to(place)
+    return svd_of_operator(SparseOperator(csr, place), rank, seed=seed, max_iterations=steps + 1, known=known)
 
 
 def lost_energy(factors: SVD) -> float:
@@ -82,36 +67,3 @@ def lost_energy(factors: SVD) -> float:
     """
     missed, explained = np.square(factors.residuals).sum(), np.square(factors.s).sum()
     return float(missed / (missed + explained)) if explained else 0.0
-
-
-def _searched(
-    operator: SparseOperator, start: np.ndarray, probes: int, steps: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """An orthonormal basis (n, b) of the Krylov space of `start` and probes, and its image (m, b) under A."""
-    noise = np.random.default_rng(seed).standard_normal((operator.shape[0], probes), dtype=np.float32)
-    # Probes in A's row space, so that empty columns keep zero factors.
-    seen = operator.transposed.matmul(torch.from_numpy(noise).to(operator.device))
-    known = torch.from_numpy(np.ascontiguousarray(start, np.float32)).to(operator.device)
-    space = _outside(torch.cat([known, seen], dim=1), known[:, :0])
-    images = latest = operator.matmul(space)
-    for _ in range(steps):
-        fresh = _outside(operator.transposed.matmul(latest), space)
-        if not fresh.shape[1]:  # the space holds all that A'A reaches
-            break
-        latest = operator.matmul(fresh)
-        space, images = torch.cat([space, fresh], dim=1), torch.cat([images, latest], dim=1)
-    return space, images
-
-
-def _outside(block: torch.Tensor, space: torch.Tensor) -> torch.Tensor:
-    """Orthonormal directions of `block` outside `space`; those that are rounding noise are dropped."""
-    lengths = block.norm(dim=0)
-    block = block / lengths.clamp_min(torch.finfo(block.dtype).tiny)
-    # Twice, because float32 Gram-Schmidt loses orthogonality in proportion to what it removes.
-    for _ in range(2):
-        block = block - space @ (space.T @ block)
-    Q, R = torch.linalg.qr(block)
-    left, sizes, _ = torch.linalg.svd(R.double(), full_matrices=False)
-    fresh = Q @ left[:, sizes > NOISE].float()
-    fresh = fresh - space @ (space.T @ fresh)
-    return torch.linalg.qr(fresh)[0] if fresh.shape[1] else fresh

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from ml.factorize.operators import LowRank, Product, Sum, norm_by_products
+from ml.factorize.kernel_svd import KernelRoot
+from ml.factorize.operators import Product, norm_by_products
 from ml.factorize.sparse import SparseOperator
 from ml.factorize.svd import svd_of_operator
 
@@ -16,9 +17,11 @@ def dense(m, n, seed=0):
     return np.random.default_rng(seed).standard_normal((m, n))
 
 
-def low_rank(m, n, rank=3, seed=0):
-    left, right = dense(m, rank, seed), dense(n, rank, seed + 1)
-    return LowRank(torch.from_numpy(left), torch.from_numpy(right)), left @ right.T
+def rooted(n, rank=12, seed=0):
+    """Identity plus low rank, and its entries."""
+    features = dense(n, rank, seed).astype(np.float32)
+    root = KernelRoot(features, 2.0, CPU)
+    return root, np.eye(n) + root.low.double().numpy() @ root.low.double().numpy().T
 
 
 def entries(m, n, seed=0):
@@ -26,26 +29,24 @@ def entries(m, n, seed=0):
     return SparseOperator(matrix, CPU), matrix.toarray()
 
 
-def summed(m, n):
-    (a, A), (b, B) = low_rank(m, n), entries(m, n)
-    return Sum(a, b), A + B
+def root(m, n):
+    return rooted(n)
 
 
 def multiplied(m, n):
-    (a, A), (b, B) = entries(m, 12, seed=3), low_rank(12, n)
+    (a, A), (b, B) = entries(m, 12, seed=3), entries(12, n, seed=4)
     return Product(a, b), A @ B
 
 
 def nested(m, n):
-    """A history of low rank, plus a window, through a kernel's root (identity plus low rank)."""
-    (history, H), (window, W) = low_rank(m, n), entries(m, n)
-    (root, R), eye = low_rank(n, n, 2, seed=7), sparse.identity(n, format="csr")
-    return Product(Sum(history, window), Sum(SparseOperator(eye, CPU), root)), (H + W) @ (np.eye(n) + R)
+    """Two matrices of entries with a kernel's root between them."""
+    (a, A), (middle, M), (b, B) = entries(m, 12, seed=3), rooted(12, seed=7), entries(12, n, seed=4)
+    return Product(Product(a, middle), b), A @ M @ B
 
 
-@pytest.fixture(params=[low_rank, entries, summed, multiplied, nested], ids=lambda make: make.__name__)
+@pytest.fixture(params=[entries, root, multiplied, nested], ids=lambda make: make.__name__)
 def pair(request):
-    """An operator (30, 20) and its entries."""
+    """An operator of 20 columns and its entries."""
     return request.param(30, 20)
 
 
@@ -87,8 +88,8 @@ def test_the_norm_of_values_whose_squares_float32_cannot_hold():
 
 
 def test_the_norm_of_nothing_is_zero():
-    nothing = LowRank(torch.zeros(0, 2), torch.zeros(4, 2))
-    assert (nothing.squared_norm(), Sum(nothing, nothing).squared_norm()) == (0, 0)
+    none, wide = (SparseOperator(sparse.csr_matrix(shape), CPU) for shape in ((0, 4), (4, 6)))
+    assert (none.squared_norm(), Product(none, wide).squared_norm()) == (0, 0)
 
 
 def test_the_svd_of_an_operator_is_that_of_its_entries(pair):
@@ -104,16 +105,13 @@ def test_the_svd_of_an_operator_is_that_of_its_entries(pair):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 def test_products_that_are_no_numbers_are_an_error(value):
-    operator = LowRank(torch.full((9, 2), value), torch.full((7, 2), 1e3))
+    full = [sparse.csr_matrix(np.full(shape, v)) for shape, v in (((9, 2), value), ((2, 7), 1e3))]
+    operator = Product(*(SparseOperator(matrix, CPU) for matrix in full))
     with pytest.raises(ValueError, match="product with the operator holds NaN or infinite values"):
         svd_of_operator(operator, 2)
 
 
 def test_shapes_that_do_not_fit_are_named():
-    (wide, _), (tall, _) = low_rank(4, 6), low_rank(6, 4)
-    with pytest.raises(ValueError, match=r"\(4, 6\) and \(6, 4\) cannot be added"):
-        Sum(wide, tall)
+    wide, _ = entries(4, 6)
     with pytest.raises(ValueError, match=r"\(4, 6\) and \(4, 6\) cannot be multiplied"):
         Product(wide, wide)
-    with pytest.raises(ValueError, match=r"\(4, 2\) and right \(6, 3\): ranks differ"):
-        LowRank(torch.zeros(4, 2), torch.zeros(6, 3))
