@@ -6,8 +6,8 @@ that sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Task:
     """What a scorer may read when it is fitted: the visible interactions of the target and of its sources.
 
-    A twin's task has no sources. Weights are scaled to mean 1 per domain.
+    A twin's task has no sources. Weights are scaled to mean 1 per domain. subsets: scenario -> fewer sources
+    that candidates may also read (`ml.bridge.select.transferability`).
     """
 
     target: str
@@ -34,6 +35,7 @@ class Task:
     seed: int = 0
     device: str = "auto"
     memo: dict[Hashable, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+    subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -42,8 +44,18 @@ class Task:
 
     def twin(self) -> Task:
         """The same task with every source dropped."""
-        kept = {self.target: self.interactions[self.target]}
-        return Task(self.target, (), kept, self.catalogues, self.seed, self.device, self.memo)
+        return self.reading(())
+
+    def reading(self, sources: Sequence[str]) -> Task:
+        """The same task with these sources alone."""
+        kept = {d: self.interactions[d] for d in (*sources, self.target)}
+        return replace(self, sources=tuple(sources), interactions=kept, subsets={})
+
+    def cold_items(self) -> np.ndarray:
+        """(n,) bool: the target's items with text and without any interaction that may be read."""
+        log = self.interactions[self.target]
+        untouched = np.bincount(log.items, minlength=log.n_items) == 0
+        return self.catalogues[self.target].has_vector & untouched
 
     def remember(self, data: object, key: Hashable, make: Callable[[], T]) -> T:
         """`make()`, computed once per `data` object and key: factors of a source that no split changes."""
@@ -55,14 +67,34 @@ class Task:
 
 @dataclass(frozen=True)
 class Parts:
-    """A score as a sum. constant: (j,). by_domain: domain -> (item positions (h,), contributions (h, j))."""
+    """A score as a sum. constant: (j,). by_domain: domain -> (item positions (h,), contributions (h, j)).
+
+    blocks: domain -> (h,) the block that each of these rows came through; a scorer that is one block leaves
+    it out, and its blend names them after the scorer. known: (domain, what is known of the user) -> (j,),
+    what attributes say; no past item carries it.
+    """
 
     constant: np.ndarray
     by_domain: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    blocks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, constant: np.ndarray, rows: Iterable[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
+    ) -> Parts:
+        """From groups of rows, any number for a domain: (domain, positions, contributions, blocks)."""
+        groups: dict[str, list[tuple[np.ndarray, ...]]] = {}
+        for domain, *columns in rows:
+            groups.setdefault(domain, []).append(tuple(columns))
+        joined = {d: [np.concatenate(column) for column in zip(*g, strict=True)] for d, g in groups.items()}
+        by_domain = {d: (positions, values) for d, (positions, values, _) in joined.items()}
+        return cls(constant, by_domain, {d: blocks for d, (_, _, blocks) in joined.items()})
 
     def total(self) -> np.ndarray:
         """(j,) the score."""
-        return self.constant + sum(values.sum(axis=0) for _, values in self.by_domain.values())
+        past = sum(values.sum(axis=0) for _, values in self.by_domain.values())
+        return self.constant + past + sum(self.known.values())
 
 
 class Scorer(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +23,8 @@ class Histories:
 
     Where a log has reviews, the same entries again: `taste`, how much the user liked the item, in [0, 1], and
     `reviews`, one more than the row of `review_vectors` (r, d) that holds what the user wrote (0 = nothing).
+
+    `attributes`: (u, v) CSR of ones, which of the domain's `attribute_names` (v) hold of the user.
     """
 
     weights: Mapping[str, sparse.csr_matrix]
@@ -29,6 +32,8 @@ class Histories:
     taste: Mapping[str, sparse.csr_matrix] = field(default_factory=dict)
     reviews: Mapping[str, sparse.csr_matrix] = field(default_factory=dict)
     review_vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: Mapping[str, sparse.csr_matrix] = field(default_factory=dict)
+    attribute_names: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return next(iter(self.weights.values())).shape[0]
@@ -57,7 +62,7 @@ class Histories:
 
     def changed(self, change: Callable[[sparse.csr_matrix], sparse.csr_matrix]) -> Histories:
         """Every matrix changed in the same way."""
-        names = ("weights", "recency", "taste", "reviews")
+        names = ("weights", "recency", "taste", "reviews", "attributes")
         return replace(self, **{n: {d: change(m) for d, m in getattr(self, n).items()} for n in names})
 
     def chunks(self, size: int) -> Iterable[tuple[slice, Histories]]:
@@ -83,13 +88,15 @@ def histories(interactions: Mapping[str, Interactions], users: np.ndarray) -> Hi
             # All sorted by item now: a product that sorts one of them in place would part their entries.
             matrix.sort_indices()
             found[name][domain] = matrix
-    return Histories(**found, review_vectors=_vectors(interactions))
+    return Histories(**found, review_vectors=_vectors(interactions), **_known(interactions, users))
 
 
 def past_and_next(
     log: Interactions, tau_next: float, most_rows: int, domain: str = ""
 ) -> tuple[np.ndarray, Histories, sparse.csr_matrix]:
-    """Training rows for "what comes next": a user's log cut at each moment after the first.
+    """Training rows for "what comes next": a user's log cut before each item but the first.
+
+    Items of one moment are cut too, in the log's order: what is taken together tells of each other.
 
     Returns the user of each row (r,), the histories before the cut under the key `domain` and the targets
     (r, n), the later items weighted exp(-place / tau_next), place 0 being the first after the cut. Where
@@ -97,7 +104,7 @@ def past_and_next(
     """
     pointers = np.concatenate([[0], np.cumsum(log.counts())])
     starts = np.zeros(len(log), dtype=bool)
-    starts[1:] = (log.users[1:] == log.users[:-1]) & (log.times[1:] > log.times[:-1])
+    starts[1:] = log.users[1:] == log.users[:-1]
     cuts = np.flatnonzero(starts)
     if len(cuts) > most_rows:
         from_end = pointers[log.users[cuts] + 1] - cuts
@@ -118,7 +125,17 @@ def past_and_next(
     targets = sparse.csr_matrix(
         (np.exp(-place / tau_next).astype(np.float32), (row_next, log.items[future])), shape=shape
     )
-    return log.users[cuts], Histories(**found, review_vectors=_vectors({domain: log})), targets
+    rows, logs = log.users[cuts], {domain: log}
+    return rows, Histories(**found, review_vectors=_vectors(logs), **_known(logs, rows)), targets
+
+
+def _known(interactions: Mapping[str, Interactions], users: np.ndarray) -> dict[str, Any]:
+    """The fields of Histories that users' attributes fill."""
+    known = {domain: log.attributes for domain, log in interactions.items() if log.attributes is not None}
+    return {
+        "attributes": {domain: attributes.held[users] for domain, attributes in known.items()},
+        "attribute_names": {domain: attributes.names for domain, attributes in known.items()},
+    }
 
 
 def _said(log: Interactions) -> dict[str, np.ndarray]:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from ml import columns as c
-from ml.bridge.histories import Histories, histories
+from ml.bridge.histories import Histories
 from ml.bridge.protocol import Split
-from ml.metrics.cohorts import user_cohort
+from ml.metrics.cohorts import COLD_ITEMS, user_cohort
 
 LISTS_SCHEMA = pa.schema(
     [
@@ -36,16 +36,25 @@ class Asked:
     relevant: Sequence[np.ndarray]
 
     @classmethod
-    def of(cls, split: Split) -> Asked:
-        """The split's users, in its order."""
-        past = histories(split.task.interactions, split.users)
+    def of(cls, split: Split, cohort: str | None = None) -> Asked:
+        """The split's users, in its order; in one `cohort`, or each in the cohort of what is known of it."""
+        past = split.past
         truth = split.truth.matrix()[split.users]
         # An item of the history that comes again is not news: lists leave seen items out, so does the truth.
         new = truth - truth.multiply(past.weights[split.task.target] > 0)
         new.eliminate_zeros()
         spans = zip(new.indptr[:-1], new.indptr[1:], strict=True)
         relevant = [np.sort(new.indices[first:last]) for first, last in spans]
-        return cls(split, past, user_cohort(past.counts(split.task.target)), relevant)
+        known = user_cohort(past.counts(split.task.target))
+        cohorts = known if cohort is None else np.full(len(past), cohort)
+        return cls(split, past, cohorts, relevant)
+
+    @property
+    def routes(self) -> set[str]:
+        """The cohorts whose blends serve these users: what is known of them decides, not what is asked."""
+        if self.split.allowed is not None:
+            return {COLD_ITEMS}
+        return set(user_cohort(self.past.counts(self.split.task.target)).tolist())
 
     def table(self, candidate: str, ranked: np.ndarray) -> pa.Table:
         """LISTS_SCHEMA of what the candidate lists: ranked (u, k) item positions, -1 where there are none."""

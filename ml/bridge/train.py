@@ -7,60 +7,74 @@ the chosen settings, on everything before as-of (DESIGN.md, "Evaluation and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.bridge.baselines import choose_peers, peer_lists
-from ml.bridge.blend import Blend
-from ml.bridge.candidates import fitted, kind_of, scenario_candidates
-from ml.bridge.choose import POPULARITY, Choice, choose, target_only
+from ml.bridge.blocks.switches import Blocks, readable
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.lists import Asked
+from ml.bridge.measure import FURTHER, SCENARIOS, asked_of, blends_of, fit_all, measured, new_items_of
 from ml.bridge.protocol import Protocol
-from ml.bridge.recommender import Member, Recommender, load
+from ml.bridge.select.baselines import choose_peers, peer_lists
+from ml.bridge.select.blend import Blend
+from ml.bridge.select.candidates import kind_of
+from ml.bridge.select.choose import Choice, choose
+from ml.bridge.select.ladder import ladders
+from ml.bridge.serve.recommender import Member, Recommender, load
+from ml.bridge.serve.reranked import reranker_of
 from ml.data import Snapshot
-from ml.metrics.cohorts import SPARSE, USER_COHORTS, WARM
+from ml.metrics.cohorts import COHORTS_OF, COLD_ITEMS
+from ml.retrieval.rerank import RerankRules
 
 T = TypeVar("T")
 CANDIDATES = ("bridge", "twin", "popularity")
-SCENARIOS = ("cold", "time")
-SCENARIO_OF = {"cold": "cold", "sparse": "time", "warm": "time"}
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """k: length of a list. horizon: microseconds. See DESIGN.md, `evaluation`."""
+    """k: length of a list. horizon: microseconds. verbs: domain -> what its users did with items, in reasons.
+    rerank: how lists are re-ranked where they are shown. blocks: what may be read of users and items beside
+    who took what. cold_item_slots: the last places of a list that new items get. See DESIGN.md,
+    `evaluation`."""
 
     k: int = 10
     cold_user_fraction: float = 0.2
     horizon: int = 14 * 86_400_000_000
     seed: int = 0
     device: str = "auto"
+    verbs: Mapping[str, str] = field(default_factory=dict)
+    # Scenario -> sets of fewer sources that are tried beside all (`select/transferability.py`).
+    subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    rerank: RerankRules | None = None
+    blocks: Blocks = field(default_factory=Blocks)
+    cold_item_slots: int = 0
 
 
 @dataclass(frozen=True)
 class Training:
     """candidates: name -> Recommender fitted on everything before as-of. lists: what the measured models, and
-    the peers of `ml.bridge.baselines` beside them, gave to test users (LISTS_SCHEMA). selection: what was
-    chosen and why, JSON-able."""
+    the peers of `select/baselines.py` beside them, gave to test users (LISTS_SCHEMA). selection: what was
+    chosen and why, JSON-able. reranked: the candidates' lists as users see them, None where as scored.
+    """
 
     candidates: Mapping[str, Recommender]
     lists: pa.Table
     selection: Mapping[str, Any]
+    reranked: pa.Table | None = None
 
     def save(self, folder: Path) -> None:
-        """lists.parquet, selection.json and one folder a candidate."""
+        """lists.parquet, selection.json and one folder a candidate; reranked.parquet where there is any."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, recommender in self.candidates.items():
             recommender.save(folder / name)
-        pq.write_table(self.lists, folder / ".lists.tmp", compression="zstd")
-        (folder / ".lists.tmp").replace(folder / "lists.parquet")
+        for name, table in (("lists", self.lists), ("reranked", self.reranked)):
+            if table is not None:
+                pq.write_table(table, folder / f".{name}.tmp", compression="zstd")
+                (folder / f".{name}.tmp").replace(folder / f"{name}.parquet")
         (folder / ".selection.tmp").write_text(json.dumps(self.selection, indent=2, sort_keys=True))
         (folder / ".selection.tmp").replace(folder / "selection.json")
 
@@ -71,7 +85,10 @@ class Training:
         if not selection.is_file():
             raise FileNotFoundError(f"{folder} holds no training: materialise `bridge` for this partition")
         candidates = {name: load(folder / name) for name in CANDIDATES}
-        return cls(candidates, pq.read_table(folder / "lists.parquet"), json.loads(selection.read_text()))
+        shown = folder / "reranked.parquet"
+        reranked = pq.read_table(shown) if shown.is_file() else None
+        lists = pq.read_table(folder / "lists.parquet")
+        return cls(candidates, lists, json.loads(selection.read_text()), reranked)
 
 
 def train(
@@ -84,75 +101,45 @@ def train(
     """Choose, measure and refit the bridge into `target`; `snapshot` carries embeddings of what has text."""
     say = on_progress or (lambda line: None)
     useful = tuple(d for d in sorted(sources) if len(snapshot.interactions[d]))
-    protocol = Protocol(
-        snapshot,
-        target,
-        useful,
-        settings.cold_user_fraction,
-        settings.horizon,
-        settings.seed,
-        settings.device,
-    )
+    rules = (settings.cold_user_fraction, settings.horizon, settings.seed, settings.device)
+    whole = Protocol(snapshot, target, useful, *rules, subsets=settings.subsets)
+    protocol, tests = readable(whole, settings.blocks)
     chosen: dict[str, Choice] = {}
     picked: dict[str, dict[str, str]] = {}
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *FURTHER):
         split = getattr(protocol, scenario)("choose")
         chosen |= _of_scenario(choose(split, settings.k, say), scenario)
-        picked |= _of_scenario(choose_peers(split, settings.k, say), scenario)
-    lists = []
-    for scenario in SCENARIOS:
-        asked = Asked.of(getattr(protocol, scenario)("measure"))
+        if scenario in SCENARIOS:
+            picked |= _of_scenario(choose_peers(split, settings.k, say), scenario)
+    blends = {name: blends_of(name, chosen) for name in CANDIDATES}
+    lists, shown = [], []
+    shown_as = (settings.rerank, settings.cold_item_slots)
+    for scenario, asked in asked_of(protocol, COLD_ITEMS in chosen).items():
         say(f"{target}: measuring ({scenario})")
-        lists += _measure(asked, {name: _blends(name, chosen) for name in CANDIDATES}, settings.k)
-        lists += peer_lists(asked, picked, settings.k, say)
+        for plain, reranked in measured(asked, blends, settings.k, *shown_as):
+            lists.append(plain)
+            shown += [] if reranked is None else [reranked]
+        lists += peer_lists(asked[0], picked, settings.k, say)
     say(f"{target}: fitting what is served")
-    selection = _selection(snapshot, target, useful, settings, chosen, picked)
+    selection = _selection(protocol.snapshot, target, useful, settings, chosen, picked)
+    selection |= {"ladder": ladders(blends), **({"attributes": tests} if tests else {})}
     served = protocol.served()
-    ready = _fit([b for name in CANDIDATES for b in _blends(name, chosen).values()], SCENARIOS, served)
-    candidates = {
-        name: _recommender(name, served, snapshot, _blends(name, chosen), ready, selection)
-        for name in CANDIDATES
+    new_items = new_items_of(settings.cold_item_slots, served)
+    if new_items is None:  # measured, and of no use to lists that have no room for new items
+        blends = {name: {c: b for c, b in by.items() if c != COLD_ITEMS} for name, by in blends.items()}
+    ready = fit_all([b for by in blends.values() for b in by.values()], served)
+    plain = {
+        name: _recommender(name, served, snapshot, blends[name], ready, selection) for name in CANDIDATES
     }
-    return Training(candidates, pa.concat_tables(lists), selection)
+    reranker = reranker_of(settings.rerank, served)
+    candidates = {n: replace(each, reranker=reranker, new_items=new_items) for n, each in plain.items()}
+    return Training(
+        candidates, pa.concat_tables(lists), selection, pa.concat_tables(shown) if shown else None
+    )
 
 
 def _of_scenario(found: Mapping[str, T], scenario: str) -> dict[str, T]:
-    return {cohort: value for cohort, value in found.items() if SCENARIO_OF[cohort] == scenario}
-
-
-def _blends(candidate: str, chosen: Mapping[str, Choice]) -> dict[str, Blend]:
-    """cohort -> blend. Without evidence sparse users get what warm ones get, and others popularity."""
-    if candidate == "popularity":
-        return dict.fromkeys(USER_COHORTS, POPULARITY)
-    found = {cohort: getattr(choice, candidate) for cohort, choice in chosen.items()}
-    if WARM in found:
-        found.setdefault(SPARSE, found[WARM])
-    return found
-
-
-def _fit(blends: Iterable[Blend], scenarios: Iterable[str], task: Task) -> dict[str, Scorer]:
-    """Every scorer the blends name, fitted: those of the twin on the target alone."""
-    twin = task.twin()
-    makers: dict[str, tuple[Scorer, Task]] = {}
-    for scenario in scenarios:
-        makers |= {n: (s, task) for n, s in scenario_candidates(scenario, task).items()}
-        makers |= {target_only(n): (s, twin) for n, s in scenario_candidates(scenario, twin).items()}
-    wanted = sorted({"popularity", *(name for blend in blends for name in blend.weights)})
-    return {name: fitted(name, *makers[name]) for name in wanted}
-
-
-def _measure(asked: Asked, blends: Mapping[str, Mapping[str, Blend]], k: int) -> list[pa.Table]:
-    """What the blends, name -> cohort -> blend, list for the users."""
-    task, scenario = asked.split.task, asked.split.scenario
-    blends = {name: _of_scenario(by, scenario) for name, by in blends.items()}
-    ready = _fit([b for by in blends.values() for b in by.values()], (scenario,), task)
-    members = {name: Member(kind_of(name), scorer) for name, scorer in ready.items()}
-    tables = []
-    for name in blends:
-        ids = np.array([]), _item_ids(task)
-        measured = Recommender(task.target, *ids, {}, task.interactions, members, blends[name], {})
-        tables.append(asked.table(name, measured.rank(asked.past, k)[0]))
-    return tables
+    return {cohort: value for cohort, value in found.items() if cohort in COHORTS_OF[scenario]}
 
 
 def _recommender(
@@ -179,10 +166,6 @@ def _recommender(
         {"candidate": candidate, **selection},
         snapshot.catalogues[task.target].attributes,
     )
-
-
-def _item_ids(task: Task) -> dict[str, np.ndarray]:
-    return {task.target: task.catalogues[task.target].item_ids}
 
 
 def _selection(

@@ -1,35 +1,31 @@
-"""A tiny seeded world with taste planted where a test can look for it.
-
-books and films share their users' taste (four groups); tools knows its users but nothing of their taste. Text
-vectors carry the item's group. Item 0 of every domain has no text and no interaction, item 1 has no text.
-"""
+"""The tiny world of `ml.demo.tiny_world`, one small scorer of every kind, and tasks made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-import numpy as np
-
-from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.ease import EASE
-from ml.bridge.item_knn import ItemKNN
-from ml.bridge.kernel_svd import KernelJointSVD
-from ml.bridge.popularity import Popularity
+from ml.bridge.controls import shuffled_links as shuffled
 from ml.bridge.protocol import scaled
-from ml.bridge.ridge import RidgeBridge
-from ml.bridge.union import JointSVD, UnionALS
-from ml.data import Catalogue, Interactions, Snapshot
+from ml.bridge.scorers.cold_items import CarriedByText, TextNeighbours
+from ml.bridge.scorers.ease import EASE
+from ml.bridge.scorers.item_knn import ItemKNN
+from ml.bridge.scorers.kernel_svd import KernelJointSVD
+from ml.bridge.scorers.mapper import Mapper
+from ml.bridge.scorers.meta_mapper import MetaMapper
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.ridge import RidgeBridge
+from ml.bridge.scorers.similarity import TextSimilarity
+from ml.bridge.scorers.transferred_text import TransferredText
+from ml.bridge.scorers.union import JointSVD, UnionALS
+from ml.data import Snapshot
+from ml.demo.tiny_world import AS_OF, DAY, GROUPS, SIZES, WIDTH, log_of, snapshot
 
-DAY = 86_400_000_000
-AS_OF = 60 * DAY
-SIZES = {"books": 40, "films": 50, "tools": 30}
-GROUPS, WIDTH = 4, 8
-# Some users are known in one domain alone, the last two in none.
-SHARED = 0.7
-SILENT = 2
+__all__ = ["AS_OF", "DAY", "GROUPS", "SIZES", "WIDTH", "log_of", "shuffled", "snapshot"]
+
 ALS = {"rank": 6, "alpha": 5.0, "regularisation": 5.0}
+QUICK = {"epochs": 8, "batch": 32}
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "popularity": Popularity,
     "recent_popularity": lambda: Popularity(20.0),
@@ -41,6 +37,14 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "joint_svd": lambda: JointSVD(8),
     "kernel_svd": lambda: KernelJointSVD(8),
     "kernel_svd_given": lambda: KernelJointSVD(8, 1.0, kernel={"kind": "rbf_nystroem", "features": 16}),
+    "text_neighbours": lambda: TextNeighbours(2.0, 6),
+    "carried_factors": lambda: CarriedByText(UnionALS(6, 5.0, 5.0), "union_als", rank=6),
+    "carried_bridge": lambda: CarriedByText(
+        RidgeBridge([(TextProfile("films", 6), 1.0)], ridge=2.0), "ridge", 0.1, rank=6
+    ),
+    "text_cosine": lambda: TextSimilarity("cosine", "common", 6),
+    "text_euclidean": lambda: TextSimilarity("euclidean", "raw"),
+    "transferred_text": lambda: TransferredText(2.0, 6),
     "svd_to_items": lambda: RidgeBridge([(SVDFactors("films", 8), 1.0)], ridge=2.0),
     "text_to_items": lambda: RidgeBridge([(TextProfile("films", 6), 1.0)], ridge=2.0),
     "decayed_text_to_factors": lambda: RidgeBridge(
@@ -56,6 +60,21 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
         ],
         ridge=5.0,
     ),
+    "linear_mapper": lambda: Mapper(
+        [(ALSUserFactors("films", **ALS), 1.0)],
+        {"als": ALS, "objective": "factors", "descent": QUICK},
+        "linear",
+    ),
+    "mlp_mapper": lambda: Mapper(
+        [
+            (ALSUserFactors("films", **ALS), 1.0),
+            (TextProfile("films", 6), 0.3),
+            (TextProfile("tools", 6), 0.3),
+        ],
+        {"als": ALS, "alignment": "adversarial", "alignment_weight": 0.1, "descent": QUICK},
+        hidden=16,
+    ),
+    "meta_mapper": lambda: MetaMapper(("films", "tools"), ALS, {"als": ALS, "descent": QUICK}, hidden=8),
     "next_items": lambda: RidgeBridge(
         [(TargetHistory("books", 2.0, least=2), 1.0), (TextProfile("books", tau=2.0), 1.0)],
         ridge=5.0,
@@ -68,67 +87,6 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
 }
 
 
-def snapshot(seed: int = 0, users: int = 120, tastes: tuple[str, ...] = ("books", "films")) -> Snapshot:
-    """The world; `tastes` are the domains in which users follow their group."""
-    rng = np.random.default_rng(seed)
-    groups = rng.integers(GROUPS, size=users)
-    home = np.where(rng.random(users) < SHARED, "all", rng.choice(list(SIZES), users))
-    home[-SILENT:] = "none"
-    catalogues, logs = {}, {}
-    for domain, n in SIZES.items():
-        item_groups = np.arange(n) % GROUPS
-        catalogues[domain] = _catalogue(domain, item_groups, rng)
-        here = np.flatnonzero((home == "all") | (home == domain))
-        logs[domain] = _log(here, groups if domain in tastes else None, item_groups, users, rng)
-    ids = np.array([f"u{i:04d}" for i in range(users)])
-    return Snapshot(ids, catalogues, logs, AS_OF, digest=f"world-{seed}")
-
-
-def _catalogue(domain: str, item_groups: np.ndarray, rng: np.random.Generator) -> Catalogue:
-    n = len(item_groups)
-    vectors = np.eye(WIDTH)[item_groups] + 0.3 * rng.standard_normal((n, WIDTH))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[:2] = 0
-    titles = np.array([None, None, *(f"{domain} title {i}" for i in range(2, n))], dtype=object)
-    ids = np.array([f"{domain}-{i:03d}" for i in range(n)])
-    return Catalogue(ids, titles, titles.copy(), vectors.astype(np.float32))
-
-
-def _log(
-    here: np.ndarray,
-    groups: np.ndarray | None,
-    item_groups: np.ndarray,
-    n_users: int,
-    rng: np.random.Generator,
-) -> Interactions:
-    n = len(item_groups)
-    rows: list[tuple[int, int, int, float]] = []
-    for user in here:
-        liked = np.full(n, 1.0) if groups is None else np.where(item_groups == groups[user], 12.0, 1.0)
-        liked[0] = 0
-        items = rng.choice(n, rng.integers(1, 11), replace=False, p=liked / liked.sum())
-        times = rng.integers(0, AS_OF, len(items))
-        rows += [
-            (user, t, i, w) for i, t, w in zip(items, times, rng.choice([1, 2, 4], len(items)), strict=True)
-        ]
-    return log_of(rows, n_users, n)
-
-
-def log_of(rows: list[tuple[int, int, int, float]], n_users: int, n_items: int) -> Interactions:
-    """Interactions of (user, time, item, weight) rows."""
-    users, times, items, weights = (
-        (np.array(column) for column in zip(*sorted(rows), strict=True)) if rows else (np.zeros(0),) * 4
-    )
-    return Interactions(
-        users.astype(np.int32),
-        items.astype(np.int32),
-        weights.astype(np.float32),
-        times.astype(np.int64),
-        n_users,
-        n_items,
-    )
-
-
 def task_of(world: Snapshot, target: str = "books", sources: tuple[str, ...] = ("films", "tools")) -> Task:
     """Everything visible."""
     logs = scaled({d: world.interactions[d] for d in (*sources, target)})
@@ -138,12 +96,3 @@ def task_of(world: Snapshot, target: str = "books", sources: tuple[str, ...] = (
 def without(world: Snapshot, domain: str) -> Snapshot:
     """The world with an empty log of `domain`."""
     return world.with_interactions(**{domain: world.interactions[domain].before(-1)})
-
-
-def shuffled(world: Snapshot, domain: str, seed: int) -> Snapshot:
-    """The world with the users of `domain`'s log permuted: the same log, of nobody in particular."""
-    log = world.interactions[domain]
-    moved = np.random.default_rng(seed).permutation(log.n_users)[log.users].astype(np.int32)
-    order = np.lexsort((log.items, log.times, moved))
-    fields = {"users": moved[order], "items": log.items[order], "weights": log.weights[order]}
-    return world.with_interactions(**{domain: replace(log, **fields, times=log.times[order])})

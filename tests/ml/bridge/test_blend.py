@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from ml.bridge.blend import SELECTION_DEPTH, Blend, Pool, choose_blend, standardise
 from ml.bridge.histories import histories
+from ml.bridge.select.blend import SELECTION_DEPTH, Blend, Pool, choose_blend, standardise
 from ml.metrics.ranking import ndcg_at_k
 from ml.retrieval.exact import top_k_scores
 

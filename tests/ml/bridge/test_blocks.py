@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile, item_projection
+from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile, item_projection
 from ml.bridge.contract import Task
 from ml.bridge.histories import histories
 

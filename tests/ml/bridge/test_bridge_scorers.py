@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from ml.bridge.candidates import kind_of, make, scenario_candidates
 from ml.bridge.histories import histories
-from ml.bridge.popularity import Popularity
-from ml.bridge.ridge import RidgeBridge
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.ridge import RidgeBridge
+from ml.bridge.select.candidates import kind_of, make, scenario_candidates
 
 USERS = np.arange(120)
 KIND = {
@@ -22,6 +22,12 @@ KIND = {
     "EASE": "ease",
     "KernelJointSVD": "kernel_svd",
     "RidgeBridge": "ridge",
+    "Mapper": "mapper",
+    "MetaMapper": "meta_mapper",
+    "TextNeighbours": "text_neighbours",
+    "CarriedByText": "carried",
+    "TextSimilarity": "text_similarity",
+    "TransferredText": "transferred_text",
 }
 
 
@@ -100,7 +106,7 @@ def test_fitting_again_forgets_the_first_fit(make_scorer, task):
     assert torch.equal(scorer.score(past), make_scorer().fit(task).score(past))
 
 
-@pytest.mark.parametrize("scenario", ["cold", "time"])
+@pytest.mark.parametrize("scenario", ["cold", "time", "cold_items"])
 @pytest.mark.parametrize("sources", [(), ("films", "tools")])
 def test_every_candidate_can_be_made_again_from_its_settings(world, scenario, sources):
     for name, scorer in scenario_candidates(scenario, bridge_world.task_of(world, sources=sources)).items():
@@ -112,7 +118,7 @@ def test_every_candidate_can_be_made_again_from_its_settings(world, scenario, so
 
 def test_without_text_no_candidate_reads_text(world):
     bare = bridge_world.task_of(world.with_vectors({}))
-    for scenario in ("cold", "time"):
+    for scenario in ("cold", "time", "cold_items"):
         for scorer in scenario_candidates(scenario, bare).values():
             if isinstance(scorer, RidgeBridge):
                 assert all(block.kind != "text_profile" for block, _ in scorer.blocks)
@@ -128,7 +134,7 @@ def test_a_twin_reads_nothing_of_the_sources(task):
     past = histories({"books": task.interactions["books"]}, USERS)
     assert sick.twin().sources == ()
     assert set(sick.twin().interactions) == {"books"}
-    for scenario in ("cold", "time"):
+    for scenario in ("cold", "time", "cold_items"):
         healthy = scenario_candidates(scenario, task.twin())
         for name, scorer in scenario_candidates(scenario, sick.twin()).items():
             expected = healthy[name].fit(task.twin()).score(past)

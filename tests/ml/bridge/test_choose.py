@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from bridge_world import DAY, snapshot
 
-from ml.bridge import choose as module
-from ml.bridge.choose import choose
 from ml.bridge.protocol import Protocol
+from ml.bridge.select import choose as module
+from ml.bridge.select.choose import choose
 
 
 def choice(world, sources, monkeypatch, scenario="cold"):

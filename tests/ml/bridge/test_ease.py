@@ -6,8 +6,8 @@ import pytest
 from bridge_world import log_of
 
 from ml.bridge.contract import Task
-from ml.bridge.ease import EASE
 from ml.bridge.histories import histories
+from ml.bridge.scorers.ease import EASE
 
 USERS = np.arange(120)
 
@@ -82,6 +82,19 @@ def test_a_bound_on_items_solves_for_the_most_popular_and_leaves_the_others_at_0
     assert np.allclose(scorer.parts(one, np.arange(40)).total(), expected[7, -40:], atol=1e-4)
 
 
+@pytest.mark.parametrize("side", ["items", "users"])
+def test_with_tau_the_latest_items_count_most(task, side):
+    scorer = EASE(5.0, side=side, tau=2.0).fit(task)
+    past = histories(task.interactions, USERS)
+    X = np.hstack(
+        [np.exp(-past.recency[d].toarray() / 2) * (past.weights[d].toarray() > 0) for d in task.domains]
+    )
+    expected = X @ closed_form(binary(task), 5.0)[:, -40:]
+    assert np.allclose(scorer.score(past), expected, atol=1e-4)
+    one = past.rows(slice(0, 1))
+    assert np.allclose(scorer.parts(one, np.arange(40)).total(), expected[0], atol=1e-4)
+
+
 def test_nobody_took_anything():
     empty = {"books": log_of([], 5, 4)}
     scorer = EASE().fit(Task("books", (), empty, {}, device="cpu"))
@@ -90,7 +103,9 @@ def test_nobody_took_anything():
     assert scorer.parts(past.rows(slice(0, 1)), np.array([1])).total().tolist() == [0.0]
 
 
-@pytest.mark.parametrize("settings", [{"ridge": 0.0}, {"ridge": float("nan")}, {"most": 0}, {"side": "both"}])
+@pytest.mark.parametrize(
+    "settings", [{"ridge": 0.0}, {"ridge": float("nan")}, {"most": 0}, {"side": "both"}, {"tau": 0.0}]
+)
 def test_settings_without_meaning_are_refused(settings):
     with pytest.raises(ValueError, match="expected ridge > 0, most >= 1"):
         EASE(**settings)

@@ -77,13 +77,13 @@ def test_chunks_cover_the_users_in_order():
     assert chunks[0][1].counts("d").tolist() == [0, 3]
 
 
-def test_a_log_is_cut_only_where_time_moves_on():
+def test_a_log_is_cut_before_each_item_but_the_first():
     users, past, targets = past_and_next(LOG, tau_next=2.0, most_rows=10)
-    # User 0's two items of moment 20 are both "next"; user 1 has one moment and gives no row.
-    assert users.tolist() == [0]
-    assert past.weights[""].toarray().tolist() == [[0, 0, 0, 1]]
-    assert past.counts("").tolist() == [1]
-    assert np.allclose(targets.toarray(), [[1, math.exp(-1 / 2), 0, 0]])
+    # User 0's two items of moment 20 follow each other in the log's order; user 1 has one item and no row.
+    assert users.tolist() == [0, 0]
+    assert past.weights[""].toarray()[0].tolist() == [0, 0, 0, 1]
+    assert past.counts("").tolist() == [1, 2]
+    assert np.allclose(targets.toarray(), [[1, math.exp(-1 / 2), 0, 0], [0, 1, 0, 0]])
 
 
 def test_the_latest_cuts_of_each_user_are_kept():
@@ -99,13 +99,12 @@ def test_training_rows_equal_the_reference(log, tau):
     expected = []
     for user, mine in sequences(log).items():
         for cut in range(1, len(mine)):
-            if mine[cut][0] > mine[cut - 1][0]:
-                weights, decayed, future = (np.zeros(log.n_items) for _ in range(3))
-                for place, (_, item, weight) in enumerate(reversed(mine[:cut])):
-                    weights[item], decayed[item] = weight, weight * math.exp(-place / tau)
-                for place, (_, item, _) in enumerate(mine[cut:]):
-                    future[item] = math.exp(-place / tau)
-                expected.append((user, weights, decayed, future))
+            weights, decayed, future = (np.zeros(log.n_items) for _ in range(3))
+            for place, (_, item, weight) in enumerate(reversed(mine[:cut])):
+                weights[item], decayed[item] = weight, weight * math.exp(-place / tau)
+            for place, (_, item, _) in enumerate(mine[cut:]):
+                future[item] = math.exp(-place / tau)
+            expected.append((user, weights, decayed, future))
     users, past, targets = past_and_next(log, tau, most_rows=1000)
     assert users.tolist() == [user for user, *_ in expected]
     for row, (_, weights, decayed, future) in enumerate(expected):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from bridge_world import log_of
 
-from ml.bridge import item_knn as module
 from ml.bridge.contract import Task
 from ml.bridge.histories import histories
-from ml.bridge.item_knn import ItemKNN
+from ml.bridge.scorers import item_knn as module
+from ml.bridge.scorers.item_knn import ItemKNN
 
 
 def dense(task, users):
@@ -66,6 +66,14 @@ def test_by_hand():
     assert ItemKNN(1, 0.0).fit(task).score(past)[0, 1] == pytest.approx(1)
 
 
+def test_with_tau_the_latest_items_count_most():
+    """User 0 took item 0, then item 1; both go with item 2, which user 1 took with them."""
+    task = tiny((0, 0), (0, 1), (1, 0), (1, 1), (1, 2))
+    past = histories(tiny((0, 0), (0, 1)).interactions, np.array([0]))
+    score = ItemKNN(10, 0.0, tau=2.0).fit(task).score(past)[0, 2]
+    assert score == pytest.approx((1 + np.exp(-1 / 2)) / 2**0.5)
+
+
 def test_an_item_nobody_took_is_nobodys_neighbour():
     scores = (
         ItemKNN(5, 0.0)
@@ -82,7 +90,9 @@ def test_memory_blocks_change_nothing(task, monkeypatch):
     assert np.array_equal(ItemKNN(4, 1.0).fit(task).score(past), whole)
 
 
-@pytest.mark.parametrize("settings", [{"neighbours": 0}, {"shrink": -1.0}, {"similarity": "jaccard"}])
+@pytest.mark.parametrize(
+    "settings", [{"neighbours": 0}, {"shrink": -1.0}, {"similarity": "jaccard"}, {"tau": -1.0}]
+)
 def test_settings_without_meaning_are_refused(settings):
     with pytest.raises(ValueError, match="expected neighbours >= 1, shrink >= 0"):
         ItemKNN(**settings)

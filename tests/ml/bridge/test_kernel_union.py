@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from ml.bridge.candidates import kernel_candidates, make, scenario_candidates
 from ml.bridge.histories import histories
-from ml.bridge.kernel_svd import KernelJointSVD
-from ml.bridge.union import JointSVD
+from ml.bridge.scorers.kernel_svd import KernelJointSVD
+from ml.bridge.scorers.union import JointSVD
+from ml.bridge.select.candidates import kernel_candidates, make, scenario_candidates
 from ml.factorize.kernel import TextKernel, stacked
 
 USERS = np.arange(120)
@@ -30,7 +30,7 @@ def past(task):
 
 def test_scores_by_its_formula(task, past, monkeypatch):
     """score = (x D_i^-1/2 F) F' D_i^power, F = (I + beta K)^1/2 V, R (I + beta K)^1/2 = U S V'."""
-    monkeypatch.setattr("ml.bridge.kernel_svd.SVD_TOLERANCE", 1e-4)
+    monkeypatch.setattr("ml.bridge.scorers.kernel_svd.SVD_TOLERANCE", 1e-4)
     X = union(task)
     du, di = X.sum(axis=1, keepdims=True), X.sum(axis=0)
     R = X / np.sqrt(np.where(du > 0, du, np.inf)) * np.where(di > 0, di, np.inf) ** -0.5

@@ -8,13 +8,13 @@ import pytest
 import torch
 from bridge_world import AS_OF, DAY
 
-from ml.bridge import choose as choosing
-from ml.bridge.candidates import kind_of, make, scenario_candidates
+from ml.bridge.blocks.modality import ModalityProfile
 from ml.bridge.contract import Task
 from ml.bridge.histories import histories
-from ml.bridge.modality_block import ModalityProfile
-from ml.bridge.popularity import Popularity
-from ml.bridge.ridge import RidgeBridge
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.ridge import RidgeBridge
+from ml.bridge.select import choose as choosing
+from ml.bridge.select.candidates import kind_of, make, scenario_candidates
 from ml.bridge.train import Training, TrainSettings, train
 from ml.data import Snapshot
 

@@ -6,7 +6,7 @@ from bridge_world import DAY, log_of
 
 from ml.bridge.contract import Task
 from ml.bridge.histories import histories
-from ml.bridge.popularity import Popularity
+from ml.bridge.scorers.popularity import Popularity
 
 # Item 0 twice long ago, item 1 once at the end, item 2 never.
 LOG = log_of([(0, 0, 0, 1.0), (1, 0, 0, 5.0), (2, 20 * DAY, 1, 1.0)], 3, 3)

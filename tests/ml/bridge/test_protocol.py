@@ -100,6 +100,38 @@ def test_time_reads_nothing_at_or_after_the_cut(world, horizon):
     assert not asked["choose"] & asked["measure"]
 
 
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.integers(1, 3))
+def test_new_users_show_their_first_events_and_are_asked_for_the_rest(world, events):
+    protocol = protocol_of(world, sources=("films",))
+    cold = protocol.cold("measure")
+    split = protocol.new_users(cold, events)
+    log = world.interactions["books"]
+    assert set(split.users) == {u for u in cold.users if log.counts()[u] > events}
+    assert split.task is cold.task  # nothing is fitted again for what a new user does
+    for row, user in enumerate(split.users):
+        mine = np.flatnonzero(log.users == user)
+        assert sorted(split.past.weights["books"][row].indices) == sorted(log.items[mine[:events]])
+    assert (split.past.counts("books") == events).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.sampled_from([0.2, 0.5]))
+def test_the_last_share_of_a_history_is_hidden_and_asked_for(world, share):
+    protocol, log = protocol_of(world, sources=("films",)), world.interactions["books"]
+    test = protocol.last("measure", share)
+    for user in range(log.n_users):
+        mine = log.items[log.users == user].tolist()
+        hidden = max(1, round(share * len(mine))) if len(mine) >= 3 else 0
+        shown = test.task.interactions["books"]
+        assert shown.items[shown.users == user].tolist() == mine[: len(mine) - hidden]
+        assert test.truth.items[test.truth.users == user].tolist() == mine[len(mine) - hidden :]
+        assert (user in test.users) == (hidden > 0)
+    choose = protocol.last("choose", share)
+    assert not pairs(choose.truth) & pairs(test.truth)
+    assert not pairs(choose.task.interactions["books"]) & (pairs(test.truth) | pairs(choose.truth))
+
+
 def test_both_scenarios_ask_somebody_of_the_world(world):
     protocol = protocol_of(world)
     for split in (

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ml.bridge import TrainSettings, load, train
-from ml.bridge.blocks import TextProfile
-from ml.bridge.candidates import scenario_candidates
+from ml.bridge.blocks.profiles import TextProfile
+from ml.bridge.blocks.reviews import ReviewedText, ReviewProfile, fused
 from ml.bridge.histories import histories, past_and_next
 from ml.bridge.protocol import Protocol
-from ml.bridge.review_block import ReviewedText, ReviewProfile, fused
+from ml.bridge.select.candidates import scenario_candidates
 from ml.data import Interactions, Snapshot
 from ml.reviews import Reviews
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from ml.bridge import ridge
-from ml.bridge.blocks import SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.profiles import SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories, histories, past_and_next
-from ml.bridge.ridge import RidgeBridge
+from ml.bridge.scorers import ridge
+from ml.bridge.scorers.ridge import RidgeBridge
 from ml.factorize.als import WeightedALS
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.bridge.contract import Task
-from ml.bridge.popularity import Popularity
-from ml.bridge.recommender import Member, Recommender, load
-from ml.bridge.shown import allowed_items, carried_to
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.serve.recommender import Member, Recommender, load
+from ml.bridge.serve.shown import allowed_items, carried_to
 from ml.data import Catalogue, Interactions, Snapshot
 from ml.retrieval.filters import Filter, FilterError, ItemAttributes
 

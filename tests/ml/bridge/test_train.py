@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from bridge_world import AS_OF, DAY, snapshot
 
-from ml.bridge import choose as choosing
-from ml.bridge.blend import Blend
-from ml.bridge.choose import Choice
 from ml.bridge.lists import LISTS_SCHEMA
+from ml.bridge.measure import blends_of
 from ml.bridge.protocol import Protocol, hash_fractions
-from ml.bridge.train import CANDIDATES, Training, TrainSettings, _blends, train
+from ml.bridge.select import choose as choosing
+from ml.bridge.select.blend import Blend
+from ml.bridge.select.choose import Choice
+from ml.bridge.train import CANDIDATES, Training, TrainSettings, train
 from ml.metrics.report import evaluate
 
-SETTINGS = TrainSettings(k=5, cold_user_fraction=0.3, horizon=12 * DAY, seed=0, device="cpu")
+SETTINGS = TrainSettings(
+    k=5, cold_user_fraction=0.3, horizon=12 * DAY, seed=0, device="cpu", subsets={"cold": [("films",)]}
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,7 @@ def training(plenty):
         said = []
         found = train(plenty, "books", ["tools", "films"], SETTINGS, said.append)
     assert any("measuring" in line for line in said)
+    assert any("@from-films" in line for line in said)  # what transferability would have it try
     return found
 
 
@@ -104,6 +108,9 @@ def test_selection_is_json_and_says_what_was_chosen(training, plenty):
     assert selection["train_settings"]["cold_user_fraction"] == 0.3
     assert selection["data_digest"] == plenty.digest
     assert "cold" in selection["cohorts"]
+    assert selection["train_settings"]["subsets"] == {"cold": [["films"]]}
+    assert [rung["candidate"] for rung in selection["ladder"]["cold"]] == ["bridge", "popularity"]
+    assert selection["ladder"]["cold"][0]["blend"] == selection["cohorts"]["cold"]["bridge"]
     for cohort in selection["cohorts"].values():
         assert sum(cohort["bridge"].values()) == pytest.approx(1)
         assert all(name == "popularity" or name.endswith("@target") for name in cohort["twin"])
@@ -178,10 +185,10 @@ def test_too_few_users_fall_to_popularity():
 def test_a_cohort_without_evidence_falls_down_the_ladder():
     warm, twin = Blend({"joint_svd:f64": 1.0}), Blend({"joint_svd:f64@target": 1.0})
     chosen = {"warm": Choice(warm, twin, {})}
-    assert _blends("bridge", chosen) == {"warm": warm, "sparse": warm}
-    assert _blends("twin", chosen) == {"warm": twin, "sparse": twin}
-    assert _blends("bridge", {"sparse": Choice(warm, twin, {})}) == {"sparse": warm}
-    assert set(_blends("popularity", chosen)) == {"cold", "sparse", "warm"}
+    assert blends_of("bridge", chosen) == {"warm": warm, "sparse": warm}
+    assert blends_of("twin", chosen) == {"warm": twin, "sparse": twin}
+    assert blends_of("bridge", {"sparse": Choice(warm, twin, {})}) == {"sparse": warm}
+    assert set(blends_of("popularity", chosen)) == {"cold", "sparse", "warm"}
 
 
 def late(world, domain):
@@ -235,4 +242,4 @@ def test_no_horizon_of_the_past_is_needed(monkeypatch):
     """A horizon longer than the whole log leaves the time scenario without users, and training goes on."""
     settings = TrainSettings(k=5, cold_user_fraction=0.3, horizon=2 * AS_OF, device="cpu")
     found = train(snapshot(0, users=40), "books", ["films"], settings)
-    assert set(found.lists["scenario"].to_pylist()) == {"cold"}
+    assert set(found.lists["scenario"].to_pylist()) == {"cold", "new_users"}

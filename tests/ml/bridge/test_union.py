@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ml.bridge.histories import histories
-from ml.bridge.union import JointSVD, UnionALS
+from ml.bridge.scorers.union import JointSVD, UnionALS
 
 
 def union(task, users):

@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ml.bridge.blocks import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.modality import ModalityProfile
+from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.reviews import ReviewedText, ReviewProfile
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.ease import EASE
-from ml.bridge.item_knn import ItemKNN
-from ml.bridge.kernel_svd import KernelJointSVD
-from ml.bridge.modality_block import ModalityProfile
-from ml.bridge.popularity import Popularity
-from ml.bridge.review_block import ReviewedText, ReviewProfile
-from ml.bridge.ridge import RidgeBridge, ridge_from_settings
-from ml.bridge.union import JointSVD, UnionALS
+from ml.bridge.scorers.cold_items import CarriedByText, TextNeighbours, cold_item_candidates
+from ml.bridge.scorers.ease import EASE
+from ml.bridge.scorers.item_knn import ItemKNN
+from ml.bridge.scorers.kernel_svd import KernelJointSVD
+from ml.bridge.scorers.mapper import mapper_from_settings
+from ml.bridge.scorers.meta_mapper import MetaMapper
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.ridge import RidgeBridge, ridge_from_settings
+from ml.bridge.scorers.similarity import TextSimilarity
+from ml.bridge.scorers.transferred_text import TransferredText
+from ml.bridge.scorers.union import JointSVD, UnionALS
+from ml.bridge.select.attribute_candidates import attribute_candidates
+from ml.bridge.select.mapper_candidates import mapper_candidates
+from ml.metrics.cohorts import COLD_ITEMS
 
 # The share of further modalities in the penalty; that they say nothing is the candidate without them.
 MODALITY_SCALES = (0.3, 1.0)
@@ -36,14 +45,41 @@ KINDS: dict[str, Any] = {
     "item_knn": lambda settings: ItemKNN(**settings),
     "ease": lambda settings: EASE(**settings),
     "ridge": ridge_from_settings,
+    "mapper": mapper_from_settings,
+    "meta_mapper": lambda settings: MetaMapper(**settings),
+    "text_neighbours": lambda settings: TextNeighbours(**settings),
+    "carried": lambda settings: CarriedByText(
+        **{**settings, "base": make(**settings["base"]), "base_kind": settings["base"]["kind"]}
+    ),
+    "text_similarity": lambda settings: TextSimilarity(**settings),
+    "transferred_text": lambda settings: TransferredText(**settings),
 }
 # Families whose name is not their kind.
 KIND_OF_FAMILY = {
-    **dict.fromkeys(("factor_bridge", "item_bridge", "next_items"), "ridge"),
+    **dict.fromkeys(("factor_bridge", "item_bridge", "next_items", "attribute_bridge"), "ridge"),
     "recent_popularity": "popularity",
+    **dict.fromkeys(("text_cosine", "text_euclidean"), "text_similarity"),
 }
+# Rank of the texts and strength of the ridge of what is learned inside the target alone. Without a link the
+# broad directions are the ones that cross; with more of them a strong ridge is popularity with a hint.
+TRANSFERRED = ((16, 1.0), (16, 10.0), (128, 20.0))
+# The scenario whose short grid is tried for fewer sources: what is chosen there is the sources.
+SUBSET_GRID = "time"
+# Items back at which a user's own past counts 1/e as much, where what comes next is asked.
+NEXT_TAU = 3.0
+HALF_LIVES = (3.0, 7.0, 30.0, 365.0)  # days, of what is popular now
+# Families that read the target alone: they are the twin's, and the bridge has them from there.
+TARGET_ALONE = ("popularity", "recent_popularity", "next_items")
 # Kinds that are candidates and baselines alike, and so small once fitted that training can hold them all.
 SHARED = ("union_als",)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted scorer with the kind that makes it again."""
+
+    kind: str
+    scorer: Scorer
 
 
 def make(kind: str, settings: Mapping[str, Any]) -> Scorer:
@@ -105,6 +141,24 @@ def source_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     return found
 
 
+def subset_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
+    """The bridges again from fewer sources, where transferability says that some of them do not help."""
+    fewer = [s for s in task.subsets.get(scenario, ()) if s and set(s) < set(task.sources)]
+    return {
+        f"{name}@from-{'+'.join(sources)}": scorer
+        for sources in fewer
+        for name, scorer in source_candidates(SUBSET_GRID, task.reading(sources)).items()
+    }
+
+
+def semantic_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
+    """What needs no shared user: texts of the source's history through what texts mean inside the target."""
+    texts = [d for d in task.sources if _has_text(task, d)]
+    if scenario != "cold" or not texts or not _has_text(task, task.target):
+        return {}
+    return {f"transferred_text:f{rank}-s{s:g}": TransferredText(s, rank) for rank, s in TRANSFERRED}
+
+
 def _modality_blocks(
     task: Task, domains: Sequence[str], scale: float, tau: float | None = None
 ) -> dict[str, list]:
@@ -157,32 +211,52 @@ def review_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
 
 def next_candidates(task: Task) -> dict[str, Scorer]:
     """Past to future inside the target: what a user's own sequence says comes next."""
-    tau, ridge = 3.0, 20.0
-    blocks: list = [(TargetHistory(task.target, tau), 1.0)]
+    tau = NEXT_TAU
+    alone: list = [(TargetHistory(task.target, tau), 1.0)]
+    variants, blocks = {"": alone}, alone
     if _has_text(task, task.target):
-        blocks.append((TextProfile(task.target, tau=tau), 1.0))
-    variants = {"": blocks}
+        variants["-text"] = blocks = [*alone, (TextProfile(task.target, tau=tau), 1.0)]
     for name, further in _modality_blocks(task, [task.target], MODALITY_SCALES[-1], tau).items():
         variants[f"-{name}={MODALITY_SCALES[-1]:g}"] = blocks + further
     if _has_reviews(task, task.target):
         scale = REVIEW_SCALES[-1]
-        variants[f"-reviews={scale:g}"] = blocks[:1] + _review_blocks(task, task.target, scale, tau)
+        variants[f"-reviews={scale:g}"] = alone + _review_blocks(task, task.target, scale, tau)
+    wanted = [(20.0, variant, mine) for variant, mine in variants.items()]
     return {
         f"next_items:tau{tau:g}-r{ridge:g}{variant}": RidgeBridge(mine, ridge, rows="next", tau_next=tau)
-        for variant, mine in variants.items()
+        for ridge, variant, mine in (*wanted, (100.0, "", alone))
+    }
+
+
+def recent_candidates() -> dict[str, Scorer]:
+    """What is popular now: on a log that moves fast it may beat everything that reads a history."""
+    return {f"recent_popularity:d{days:g}": Popularity(days) for days in HALF_LIVES}
+
+
+def neighbour_candidates(scenario: str) -> dict[str, Scorer]:
+    """The classical peers on whatever domains the task has; where order tells, the latest count most."""
+    if scenario == "cold":
+        return {"item_knn:n1000-s100": ItemKNN(1000, 100.0), "ease:r1000": EASE(1000.0)}
+    tau = NEXT_TAU
+    return {
+        f"item_knn:n200-s30-tau{tau:g}": ItemKNN(200, 30.0, tau=tau),
+        f"ease:r100-tau{tau:g}": EASE(100.0, tau=tau),
     }
 
 
 def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     """What may be tried in a scenario with the task's domains; without sources, the twin's choices."""
     found: dict[str, Scorer] = {"popularity": Popularity()}
+    if scenario == COLD_ITEMS:
+        return found | cold_item_candidates(task)
     if scenario == "time":
-        found |= next_candidates(task)
+        found |= recent_candidates() | next_candidates(task)
     if task.sources or scenario == "time":
-        found |= union_candidates(scenario)
+        found |= union_candidates(scenario) | neighbour_candidates(scenario)
         if scenario in KERNEL_SCENARIOS:
             found |= kernel_candidates(task)
     if task.sources:
         found |= source_candidates(scenario, task) | modality_candidates(scenario, task)
-        found |= review_candidates(scenario, task)
-    return found
+        found |= review_candidates(scenario, task) | semantic_candidates(scenario, task)
+        found |= mapper_candidates(scenario, task)
+    return found | attribute_candidates(scenario, task) | subset_candidates(scenario, task)

@@ -6,7 +6,7 @@ from typing import Self
 
 from scipy import sparse
 
-from ml.bridge.blocks import LinearBlock
+from ml.bridge.blocks.profiles import LinearBlock
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories
 from ml.text.alignment.whitening import whitened

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from ml.bridge.blend import SELECTION_DEPTH, Blend, Pool, choose_blend, standardise
-from ml.bridge.candidates import fitted, scenario_candidates
 from ml.bridge.contract import Scorer
-from ml.bridge.histories import histories
 from ml.bridge.protocol import Split
-from ml.metrics.cohorts import user_cohort
+from ml.bridge.select.blend import SELECTION_DEPTH, Blend, Pool, choose_blend, standardise
+from ml.bridge.select.candidates import TARGET_ALONE, fitted, scenario_candidates
+from ml.bridge.select.cross_fit import held_out_values
+from ml.metrics.cohorts import COLD_ITEMS, user_cohort
 
 POPULARITY = Blend({"popularity": 1.0})
 # Scores kept for one candidate during selection: validation users are sampled down to fit.
@@ -33,35 +33,57 @@ class Choice:
     evidence: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Tried:
+    """The candidates of one cohort with what they gave its validation users. twin: those without sources."""
+
+    pool: Pool
+    twin: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """All candidates, in their order of preference on ties: the twin's come first."""
+        return list(self.pool.scores)
+
+
 def choose(split: Split, k: int, say: Callable[[str], None]) -> dict[str, Choice]:
     """Fit all candidates on the split's task; choose a bridge and a twin for each cohort of enough users."""
+    return {cohort: choice(tried, k) for cohort, tried in try_all(split, k, say).items()}
+
+
+def try_all(split: Split, k: int, say: Callable[[str], None]) -> dict[str, Tried]:
+    """Every candidate, fitted on the split's task and asked for the users of each cohort of enough users."""
     asked = asked_users(split)
     if not asked:
         return {}
     rows = np.concatenate(list(asked.values()))
     bridge, twin = _score_all(split, rows, say)
     truth = split.truth.matrix(np.ones(len(split.truth)))[split.users[rows]]
-    seen = histories(split.task.interactions, split.users[rows]).weights[split.task.target]
-    chosen, first = {}, 0
+    seen = split.past.rows(rows).weights[split.task.target]
+    found, first = {}, 0
     for cohort, members in asked.items():
         mine = slice(first, first := first + len(members))
         part = {name: scores[mine] for name, scores in (twin | bridge).items()}
-        pool = Pool.gather(part, seen[mine], truth[mine], 2 * SELECTION_DEPTH * k)
-        chosen[cohort] = _decide(choose_blend(pool, list(part), k), choose_blend(pool, list(twin), k))
-    return chosen
+        found[cohort] = Tried(Pool.gather(part, seen[mine], truth[mine], 2 * SELECTION_DEPTH * k), list(twin))
+    return found
 
 
 def asked_users(split: Split, most: int | None = None) -> dict[str, np.ndarray]:
     """Cohort -> places in `split.users` of those whom selection asks, at most `most`; cohorts of FEWEST_USERS
     and more."""
-    cohorts = user_cohort(split.task.interactions[split.task.target].counts()[split.users])
+    if split.scenario == COLD_ITEMS:  # all its users are asked the same question
+        cohorts = np.full(len(split.users), COLD_ITEMS)
+    else:
+        cohorts = user_cohort(split.task.interactions[split.task.target].counts()[split.users])
     asked = {c: _sample(np.flatnonzero(cohorts == c), split, most) for c in sorted(set(cohorts))}
     return {c: rows for c, rows in asked.items() if len(rows) >= FEWEST_USERS}
 
 
-def _decide(best: tuple[Blend, np.ndarray], best_twin: tuple[Blend, np.ndarray]) -> Choice:
-    (blend, values), (twin, twin_values) = best, best_twin
-    gain = values - twin_values
+def choice(tried: Tried, k: int) -> Choice:
+    """The bridge's blend where it is worth more than the twin's to users who had no say in either."""
+    blend, values = choose_blend(tried.pool, tried.names, k)
+    twin, twin_values = choose_blend(tried.pool, tried.twin, k)
+    gain = held_out_values(tried.pool, tried.names, k) - held_out_values(tried.pool, tried.twin, k)
     error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
     earned = bool(gain.mean() > CONFIDENCE * error)
     evidence = {
@@ -95,7 +117,7 @@ def _named(split: Split, twin: bool) -> dict[str, Scorer]:
     if twin:
         return {target_only(name): scorer for name, scorer in alone.items()}
     found = scenario_candidates(split.scenario, split.task)
-    return {n: s for n, s in found.items() if not n.startswith(("popularity", "next_items"))}
+    return {n: s for n, s in found.items() if n.split(":")[0] not in TARGET_ALONE}
 
 
 def target_only(name: str) -> str:
@@ -107,8 +129,11 @@ def _scored(
     scorer: Scorer, split: Split, rows: np.ndarray, say: Callable[[str], None], name: str
 ) -> torch.Tensor:
     say(f"{split.task.target}: trying {name} ({split.scenario})")
-    past = histories({d: split.task.interactions[d] for d in split.task.domains}, split.users[rows])
-    return standardise(scorer.score(past)).half()
+    past = split.past.rows(rows)
+    scores = standardise(scorer.score(past)).half()
+    if split.allowed is not None:
+        scores[:, torch.from_numpy(~split.allowed).to(scores.device)] = -torch.inf
+    return scores
 
 
 def _sample(rows: np.ndarray, split: Split, most: int | None = None) -> np.ndarray:

@@ -10,22 +10,25 @@ fewer users and, for EASE, on fewer items than are measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from ml.bridge.blend import SELECTION_DEPTH
-from ml.bridge.candidates import fitted
-from ml.bridge.choose import asked_users, target_only
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.ease import EASE
-from ml.bridge.histories import Histories, histories
-from ml.bridge.item_knn import ItemKNN
+from ml.bridge.histories import Histories
 from ml.bridge.lists import Asked
-from ml.bridge.popularity import Popularity
 from ml.bridge.protocol import Split
-from ml.bridge.union import UnionALS
+from ml.bridge.scorers.ease import EASE
+from ml.bridge.scorers.item_knn import ItemKNN
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.similarity import Measure, Space, TextSimilarity
+from ml.bridge.scorers.union import JointSVD, UnionALS
+from ml.bridge.select.blend import SELECTION_DEPTH
+from ml.bridge.select.candidates import fitted
+from ml.bridge.select.choose import asked_users, target_only
+from ml.bridge.select.mapper_candidates import emcdr
 from ml.metrics.cohorts import SPARSE, WARM
 from ml.metrics.ranking import ndcg_at_k
 from ml.retrieval.exact import top_k_scores
@@ -48,6 +51,7 @@ NEIGHBOURS = {"cold": ((1000, 100.0),), "time": ((1000, 30.0),)}
 RIDGES = {"cold": (1000.0,), "time": (500.0, 100.0)}
 # The bridge's own candidates: each is fitted once for both.
 FACTORS = {"cold": ((32, 100.0), (16, 100.0), (16, 30.0)), "time": ((32, 100.0), (16, 30.0))}
+JOINT_RANKS = (128, 64)
 
 Picked = Mapping[str, Mapping[str, str]]  # cohort -> peer -> the name of its scorer
 Made = dict[str, tuple[Scorer, Task]]  # name -> unfitted scorer and the task it is fitted on
@@ -76,7 +80,24 @@ def peers(scenario: str, task: Task, ease_items: int = EASE_ITEMS) -> dict[str, 
     if task.sources:
         for peer, scorers in _families(scenario, ease_items).items():
             found[peer + UNION] = {name: (scorer, task) for name, scorer in scorers.items()}
+        found |= _text_peers(task) | {
+            "joint_svd": {f"joint_svd:f{f}": (JointSVD(f), task) for f in JOINT_RANKS}
+        }
+        found |= {peer: {name: (s, task) for name, s in made.items()} for peer, made in emcdr(task).items()}
     return found
+
+
+def _text_peers(task: Task) -> dict[str, Made]:
+    """Nearness of texts, in either measure and space; none where the target or all sources have no text."""
+    known = [d for d in task.domains if task.catalogues[d].has_vector.any()]
+    if task.target not in known or len(known) < 2:
+        return {}
+    return {
+        f"text_{measure}": {
+            f"text_{measure}:{space}": (TextSimilarity(measure, space), task) for space in get_args(Space)
+        }
+        for measure in get_args(Measure)
+    }
 
 
 def choose_peers(split: Split, k: int, say: Callable[[str], None]) -> dict[str, dict[str, str]]:
@@ -85,7 +106,7 @@ def choose_peers(split: Split, k: int, say: Callable[[str], None]) -> dict[str, 
     if not asked:
         return {}
     rows = np.concatenate(list(asked.values()))
-    past = histories(split.task.interactions, split.users[rows])
+    past = split.past.rows(rows)
     relevant = split.truth.matrix(np.ones(len(split.truth)))[split.users[rows]] > 0
     popular = popular_row(split.task)
     picked: dict[str, dict[str, str]] = {cohort: {} for cohort in asked}

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks import item_projection
+from ml.bridge.blocks.profiles import item_projection
 from ml.bridge.contract import Parts, Task
 from ml.bridge.histories import Histories
 from ml.device import pick_device
@@ -27,6 +27,8 @@ class UnionScorer:
 
     domains: tuple[str, ...] = ()
     device = "auto"
+    # What a user did `tau` items ago in a domain counts 1/e as much as the latest; None: all alike.
+    tau: float | None = None
 
     def _lay_out(self, task: Task) -> sparse.csr_matrix:
         self.domains, self.device = task.domains, task.device
@@ -34,7 +36,7 @@ class UnionScorer:
         return sparse.hstack([task.interactions[d].matrix() for d in self.domains], format="csr")
 
     def _rows(self, past: Histories) -> sparse.csr_matrix:
-        return sparse.hstack([past.weights[d] for d in self.domains], format="csr")
+        return sparse.hstack([past.decayed(d, self.tau) for d in self.domains], format="csr")
 
     @property
     def _target_columns(self) -> slice:

@@ -10,17 +10,20 @@ outputs numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks import ALSUserFactors, Block, SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.attributes import ItemAttributeProfile, UserAttributeBlock
+from ml.bridge.blocks.modality import ModalityProfile
+from ml.bridge.blocks.profiles import ALSUserFactors, Block, SVDFactors, TargetHistory, TextProfile
+from ml.bridge.blocks.reviews import ReviewedText, ReviewProfile
 from ml.bridge.contract import Parts, Task, pack_csr, unpack_csr
 from ml.bridge.histories import Histories, histories, past_and_next
-from ml.bridge.modality_block import ModalityProfile
-from ml.bridge.review_block import ReviewedText, ReviewProfile
+from ml.data import Interactions
 from ml.device import pick_device
 from ml.factorize.als import WeightedALS
 
@@ -34,6 +37,8 @@ BLOCKS: dict[str, type] = {
         ModalityProfile,
         TargetHistory,
         ALSUserFactors,
+        ItemAttributeProfile,
+        UserAttributeBlock,
     )
 }
 # What a stored map keeps of each row of a wide, history-sized map: the measured model is the pruned one.
@@ -99,14 +104,21 @@ class RidgeBridge:
             _, past, targets = past_and_next(log, self.tau_next, self.most_rows, task.target)
             return past, targets
         read = {d: task.interactions[d] for d in self.domains}
-        known = np.sum([read[d].counts() for d in self.domains], axis=0) > 0
+        known = np.any([_of_whom(block, read[block.domain]) for block in self._informing], axis=0)
         users = np.flatnonzero((log.counts() > 0) & known)
         return histories(read, users), log.matrix(np.ones(len(log)))[users]
 
+    @property
+    def _informing(self) -> list[Block]:
+        """The blocks whose users are learned from: those that read histories, else all."""
+        every = [block for block, _ in self.blocks]
+        return [b for b in every if not isinstance(b, UserAttributeBlock)] or every
+
     def _target_factors(self, task: Task, targets: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
         als = WeightedALS(**(self.als or {}), seed=task.seed, device=task.device)
-        # The rows are the users that the read domains know: with the log and the settings that names the fit.
-        key = ("targets", als, self.domains)
+        # The rows are the users that the blocks know: with the log and the settings that names the fit.
+        known = dict.fromkeys((b.domain, isinstance(b, UserAttributeBlock)) for b in self._informing)
+        key = ("targets", als, tuple(known))
         factors = task.remember(task.interactions[task.target], key, lambda: als.fit(targets))
         return factors.users, factors.items
 
@@ -169,16 +181,20 @@ class RidgeBridge:
     def parts(self, past: Histories, items: np.ndarray) -> Parts:
         """Each block's features are a sum over the history; so is the score."""
         constant = self._through(self._constant[None].astype(np.float64), items)[0]
-        found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        rows, known = [], dict[tuple[str, str], np.ndarray]()
         for (block, _), B in zip(self.blocks, self._maps, strict=True):
             positions, features = block.items(past)
-            product = B.T.dot(features.T).T if sparse.issparse(B) else features @ B.astype(np.float64)
-            values = self._through(product, items)
-            if block.domain in found:
-                before, earlier = found[block.domain]
-                positions, values = np.concatenate([before, positions]), np.concatenate([earlier, values])
-            found[block.domain] = (positions, values)
-        return Parts(constant, found)
+            kinds = np.full(len(positions), block.kind, dtype=object)
+            rows.append((block.domain, positions, self._said(features, B, items), kinds))
+            if isinstance(block, UserAttributeBlock):
+                labels, features = block.told(past)
+                said = self._said(features, B, items)
+                known |= {(block.domain, label): values for label, values in zip(labels, said, strict=True)}
+        return replace(Parts.of(constant, rows), known=known)
+
+    def _said(self, features: np.ndarray, B: np.ndarray | sparse.csr_matrix, items: np.ndarray) -> np.ndarray:
+        product = B.T.dot(features.T).T if sparse.issparse(B) else features @ B.astype(np.float64)
+        return self._through(product, items)
 
     def _through(self, outputs: np.ndarray, items: np.ndarray) -> np.ndarray:
         return outputs[:, items] if self._out is None else outputs @ self._out[items].T.astype(np.float64)
@@ -203,6 +219,13 @@ class RidgeBridge:
             prefix = f"block{i}."
             block.restore({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
         return self
+
+
+def _of_whom(block: Block, log: Interactions) -> np.ndarray:
+    """(n_users,) bool: the users of whom the block can say anything."""
+    if not isinstance(block, UserAttributeBlock):
+        return log.counts() > 0
+    return np.zeros(log.n_users, bool) if log.attributes is None else log.attributes.known
 
 
 def _side_by_side(

@@ -68,8 +68,12 @@ class LinearBlock:
     def items(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
         """One row per past item, over the user's norm."""
         row = self._past(past)
-        features = self._map[row.indices].astype(np.float64) * row.data[:, None]
+        features = self._of(row.indices).astype(np.float64) * row.data[:, None]
         return row.indices, features / row_norms(features.sum(axis=0, keepdims=True))
+
+    def _of(self, items: np.ndarray) -> np.ndarray:
+        """(h, width) the map's rows of these items."""
+        return self._map[items]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The item map."""

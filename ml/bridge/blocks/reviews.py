@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from ml.bridge.blocks import TextProfile, row_norms
+from ml.bridge.blocks.profiles import TextProfile, row_norms
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories
 from ml.data import Interactions

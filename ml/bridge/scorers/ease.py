@@ -19,7 +19,7 @@ from scipy import sparse
 
 from ml.bridge.contract import Parts, Task, pack_csr, unpack_csr
 from ml.bridge.histories import Histories
-from ml.bridge.union import UnionScorer
+from ml.bridge.scorers.union import UnionScorer
 from ml.device import pick_device
 
 Side = Literal["auto", "items", "users"]
@@ -31,16 +31,21 @@ class EASE(UnionScorer):
 
     ridge: > 0. side: whose Gram matrix is solved; "auto" takes the smaller. most: bounds that matrix (most x
     most float32, held twice: 72 MB at 3,000). Where both items and users are more, the items with the most
-    users take part and the others score 0. ValueError for settings without meaning.
+    users take part and the others score 0. tau: as `UnionScorer.tau`, in the score only. ValueError for
+    settings without meaning.
     """
 
-    def __init__(self, ridge: float = 100.0, most: int = 3000, side: Side = "auto") -> None:
-        if not ridge > 0 or most < 1 or side not in ("auto", "items", "users"):
+    def __init__(
+        self, ridge: float = 100.0, most: int = 3000, side: Side = "auto", tau: float | None = None
+    ) -> None:
+        meant = ridge > 0 and most >= 1 and side in ("auto", "items", "users")
+        if not meant or (tau is not None and not tau > 0):
             raise ValueError(
-                f"EASE with ridge {ridge}, most {most}, side {side!r}: "
-                "expected ridge > 0, most >= 1 and side auto, items or users"
+                f"EASE with ridge {ridge}, most {most}, side {side!r}, tau {tau}: "
+                "expected ridge > 0, most >= 1, side auto, items or users, and tau > 0 or None"
             )
-        self.settings: dict[str, Any] = {"ridge": ridge, "most": most, "side": side}
+        self.tau = tau
+        self.settings: dict[str, Any] = {"ridge": ridge, "most": most, "side": side, "tau": tau}
 
     def fit(self, task: Task) -> Self:
         """Solve on the items that take part."""
@@ -67,11 +72,19 @@ class EASE(UnionScorer):
         first = self._target_columns.start
         return self._kept[self._kept >= first] - first
 
+    def _rows(self, past: Histories) -> sparse.csr_matrix:
+        """How strongly an item was taken is no matter here, how long ago it was may be."""
+        matrices = [_binary(past.weights[d]) for d in self.domains]
+        if self.tau is not None:
+            for matrix, domain in zip(matrices, self.domains, strict=True):
+                matrix.data = np.exp(-past.recency[domain].data / self.tau)
+        return sparse.hstack(matrices, format="csr")
+
     def score(self, past: Histories) -> torch.Tensor:
         """(u, n) x B."""
         device = pick_device(self.device)
         scores = torch.zeros(len(past), self._sizes[-1], device=device)
-        found = self._map.score(_binary(self._rows(past)[:, self._kept]), device)
+        found = self._map.score(self._rows(past)[:, self._kept], device)
         scores[:, torch.from_numpy(self._outputs).to(device)] = torch.from_numpy(found).to(device)
         return scores
 
@@ -82,7 +95,7 @@ class EASE(UnionScorer):
         place[self._outputs] = np.arange(len(self._outputs))
         listed = place[items] >= 0
         values = np.zeros((row.nnz, len(items)))
-        values[:, listed] = self._map.terms(row.indices, place[items][listed])
+        values[:, listed] = self._map.terms(row.indices, place[items][listed]) * row.data[:, None]
         return Parts(np.zeros(len(items)), self._split(self._kept[row.indices], values))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -5,7 +5,6 @@ A folder of safetensors, JSON and Parquet, self-contained: it loads wherever `ml
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,39 +13,30 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from ml import columns as c
-from ml.bridge.blend import Blend
-from ml.bridge.candidates import make
+from ml.bridge.blocks.attributes import UserAttributeBlock
 from ml.bridge.contract import Parts, Scorer
 from ml.bridge.histories import Histories, histories
 from ml.bridge.protocol import scaled
-from ml.bridge.reasons import because
-from ml.bridge.review_block import ReviewProfile
-from ml.bridge.shown import AVAILABLE, allowed_items, beside, carried_to
-from ml.data import Catalogue, Interactions, Snapshot, attributes_of
-from ml.metrics.cohorts import COLD, USER_COHORTS, user_cohort
+from ml.bridge.select.blend import Blend
+from ml.bridge.select.candidates import Member
+from ml.bridge.serve import model_files
+from ml.bridge.serve.new_items import NEW, NewItems, given_room, like, without_listed
+from ml.bridge.serve.reasons import Support, because, shortened
+from ml.bridge.serve.shown import AVAILABLE, allowed_items, carried_to
+from ml.data import Catalogue, Interactions, Snapshot
+from ml.metrics.cohorts import COLD, COLD_ITEMS, USER_COHORTS, user_cohort
 from ml.retrieval.exact import top_k_scores
 from ml.retrieval.filters import Filter, ItemAttributes
-from ml.reviews import Reviews
+from ml.retrieval.rerank import Reranker
 
 # Rows of dense scores held at once.
 CHUNK_SCORES = 8_000_000
-FORMAT = 1  # of the folder; raise it when an older folder can no longer be read
 UNKNOWN = "unknown user: the most popular items"
 NO_HISTORY = "no history in the domains this model reads: the most popular items"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A fitted scorer with the kind that makes it again."""
-
-    kind: str
-    scorer: Scorer
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,9 @@ class Recommender:
 
     blends: cohort -> blend of the members. logs: the visible interactions per domain, weights of mean 1.
     item_ids and titles: per domain. settings: JSON-able facts that are logged with the model. attributes:
-    what the target's catalogue says that lists are filtered by, None where that is nothing.
+    what the target's catalogue says that lists are filtered by, None where that is nothing. reranker: what
+    puts lists in another order than the scores', None where nothing does. new_items: who gets the last places
+    of a list, None where nobody does; their blend is the one of the cohort COLD_ITEMS.
     """
 
     target: str
@@ -67,6 +59,8 @@ class Recommender:
     blends: Mapping[str, Blend]
     settings: Mapping[str, Any]
     attributes: ItemAttributes | None = None
+    reranker: Reranker | None = None
+    new_items: NewItems | None = None
 
     def with_catalogue(self, catalogue: Catalogue) -> Recommender:
         """The same model with what this catalogue of the target says that lists are filtered by."""
@@ -101,7 +95,9 @@ class Recommender:
         `only` items that pass the filter are listed, by default those that are available; FilterError where
         it asks for an attribute or a value that the catalogue does not have. A user of whom nothing is known
         gets the most popular items and a reason that says so. With `explain` the reason names the past items
-        that carry each recommendation. Users keep the order they are asked in.
+        that carry each recommendation, and a last column, crossed, is the share of it that came from other
+        domains (`reasons.py`). Users keep the order they are asked in. Scores compare among the items
+        of one reason: those of new items are of another blend.
         """
         asked = np.asarray(user_ids, dtype=str)
         place = np.searchsorted(self.user_ids, asked).clip(max=max(len(self.user_ids) - 1, 0))
@@ -112,7 +108,9 @@ class Recommender:
             rows = slice(start, start + size)
             mine = asked[rows], place[rows], known[rows]
             tables.append(self._recommend(*mine, k, exclude_seen, explain, allowed))
-        return pa.concat_tables(tables) if tables else _table([], [], [], [], [])
+        if not tables:
+            return _table([], [], [], [], [], [] if explain else None)
+        return pa.concat_tables(tables)
 
     def _recommend(
         self,
@@ -126,42 +124,84 @@ class Recommender:
     ) -> pa.Table:
         past = self._histories(place, known)
         cohorts, informed = self.cohorts(past)
-        ranked, scores = self.rank(past, k, exclude_seen, allowed)
+        listed = self.rank(past, k, exclude_seen, allowed)
+        ranked, scores, is_new = self.with_new_items(past, *listed, exclude_seen, allowed)
         reasons = np.where(informed, [self._served_by(cohort) for cohort in cohorts], NO_HISTORY)
         reasons = np.where(known, reasons, UNKNOWN)
         user, slot = np.nonzero(ranked >= 0)
         items = ranked[user, slot]
-        lines = reasons[user].astype(object)
-        if explain:
-            for row in np.flatnonzero(informed & known):
-                mine = user == row
-                lines[mine] = self._because(past.rows(slice(row, row + 1)), str(cohorts[row]), items[mine])
+        new = is_new[user, slot]
+        lines = np.where(new, NEW, reasons[user]).astype(object)
+        crossed = np.zeros(len(user), np.float32)
+        for row in np.flatnonzero(informed & known) if explain else ():
+            mine, one = np.arange(*np.searchsorted(user, [row, row + 1])), past.rows(slice(row, row + 1))
+            for route, places in ((str(cohorts[row]), mine[~new[mine]]), (COLD_ITEMS, mine[new[mine]])):
+                if len(places):
+                    lines[places], crossed[places] = self._said(one, route, items[places])
         ids = self.item_ids[self.target][items]
-        return _table(asked[user], ids, scores[user, slot], slot + 1, lines)
+        return _table(asked[user], ids, scores[user, slot], slot + 1, lines, crossed if explain else None)
 
     def rank(
         self, past: Histories, k: int, exclude_seen: bool = True, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(u, k) positions of `allowed` (n,) items, -1 where there are no more, and their scores."""
+        """(u, k) positions of `allowed` (n,) items, -1 where there are no more, and their scores.
+
+        Best first, or as `reranker` orders them; the scores are those of the blend all the same.
+        """
         cohorts, informed = self.cohorts(past)
         routes = np.where(informed, cohorts, "popularity")
-        ranked = np.full((len(past), k), -1, dtype=np.int64)
-        values = np.full((len(past), k), -np.inf, dtype=np.float32)
+        depth = k if self.reranker is None else self.reranker.depth(k)
+        ranked = np.full((len(past), depth), -1, dtype=np.int64)
+        values = np.full((len(past), depth), -np.inf, dtype=np.float32)
         for route in np.unique(routes):
             rows = np.flatnonzero(routes == route)
             mine = past.rows(rows)
             seen = mine.weights[self.target] if exclude_seen else None
             scores = self._scores(route, mine)
-            ranked[rows], values[rows] = top_k_scores(scores, k, exclude=seen, allowed=allowed)
-        return ranked, values
+            ranked[rows], values[rows] = top_k_scores(scores, depth, exclude=seen, allowed=allowed)
+        return (ranked, values) if self.reranker is None else self.reranker(ranked, values, k)
+
+    def with_new_items(
+        self,
+        past: Histories,
+        ranked: np.ndarray,
+        scores: np.ndarray,
+        exclude_seen: bool = True,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Lists (u, k), the last places given to new items if they have any; (u, k) bool: which are new."""
+        room = self.new_items.room(ranked.shape[1]) if self.new_items and COLD_ITEMS in self.blends else 0
+        if not self.new_items or room < 1:
+            return ranked, scores, np.zeros(ranked.shape, dtype=bool)
+        listed = without_listed(past.weights[self.target], ranked, exclude_seen)
+        new, worth = self.rank_new(past, room, self.new_items.among(allowed), listed)
+        # What is worth no more than a new item drawn by chance gets no place: nothing is known of the user.
+        new[(worth <= 0) | ~self.cohorts(past)[1][:, None]] = -1
+        return given_room(ranked, scores, new, worth)
+
+    def rank_new(
+        self, past: Histories, k: int, allowed: np.ndarray, exclude: sparse.csr_matrix
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(u, k) the best of the `allowed` (n,) items by the blend of cold items, and their scores.
+
+        exclude: (u, n), what is left out.
+        """
+        return top_k_scores(self._scores(COLD_ITEMS, past), k, exclude=exclude, allowed=allowed)
 
     def cohorts(self, past: Histories) -> tuple[np.ndarray, np.ndarray]:
         """(u,) each user's cohort in the target, and (u,) whether anything at all is known of the user."""
         counts = np.sum([past.counts(d) for d in past.weights], axis=0)
-        return user_cohort(past.counts(self.target)), counts > 0
+        informed = counts > 0
+        if not informed.all():
+            for domain in self.reading(UserAttributeBlock.kind, self._blend(COLD)) & set(past.attributes):
+                informed |= np.diff(past.attributes[domain].indptr) > 0
+        return user_cohort(past.counts(self.target)), informed
 
-    def explain(self, user_id: str, item_ids: Sequence[str]) -> Parts:
-        """The scores of the items for a known user as an exact sum over the user's past items and domains."""
+    def explain(self, user_id: str, item_ids: Sequence[str], as_new: bool = False) -> Parts:
+        """The scores of the items for a known user as an exact sum over the user's past items and blocks.
+
+        as_new: their scores among new items, as for the places those have.
+        """
         place = np.searchsorted(self.user_ids, user_id)
         if place == len(self.user_ids) or self.user_ids[place] != user_id:
             raise KeyError(
@@ -173,17 +213,18 @@ class Recommender:
             raise KeyError(f"an item of {list(item_ids)!r} is not in the catalogue of {self.target}")
         past = self._histories(np.array([place]), np.array([True]))
         cohorts, informed = self.cohorts(past)
-        route = str(cohorts[0]) if informed[0] else "popularity"
+        route = COLD_ITEMS if as_new else str(cohorts[0]) if informed[0] else "popularity"
         return self._blend(route).parts(self._scorers, past, items)
 
     @property
     def _scorers(self) -> dict[str, Scorer]:
         return {name: member.scorer for name, member in self.members.items()}
 
-    @property
-    def _reads_reviews(self) -> set[str]:
-        blocks = [b for member in self.members.values() for b in member.scorer.settings.get("blocks", [])]
-        return {block["domain"] for block in blocks if block["kind"] == ReviewProfile.kind}
+    def reading(self, kind: str, blend: Blend | None = None) -> set[str]:
+        """The domains that a block of this kind reads, in any member or in those of `blend`."""
+        scorers = (self.members[name].scorer for name in (self.members if blend is None else blend.weights))
+        blocks = [block for scorer in scorers for block in scorer.settings.get("blocks", [])]
+        return {block["domain"] for block in blocks if block["kind"] == kind}
 
     def _blend(self, cohort: str) -> Blend:
         return self.blends.get(cohort, Blend({"popularity": 1.0}))
@@ -213,13 +254,28 @@ class Recommender:
             )
         return f"{cohort} user: from {self.target}" if own else f"{cohort} user: the most popular items"
 
-    def _because(self, past: Histories, cohort: str, items: np.ndarray) -> list[str]:
-        parts = self._blend(cohort).parts(self._scorers, past, items)
-        return [because(parts, j, self._title) for j in range(len(items))]
+    @property
+    def verbs(self) -> Mapping[str, str]:
+        """domain -> what its users did with items, where reasons may say so."""
+        return self.settings.get("train_settings", {}).get("verbs", {})
 
-    def _title(self, domain: str, position: int) -> str:
+    def support(self, past: Histories, cohort: str, items: np.ndarray) -> Support:
+        """What speaks for `items` (j,) positions to the one user in `past`, by the blend of a cohort."""
+        return Support.of(self._blend(cohort).parts(self._scorers, past, items))
+
+    def _said(self, past: Histories, route: str, items: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """For the one user in `past` why each item is listed, and the share that came from other domains."""
+        support = self.support(past, route, items)
+        if route == COLD_ITEMS:
+            lines = [like(support, j, self.title) for j in range(len(items))]
+        else:
+            lines = [because(support, j, self.title, self.verbs) for j in range(len(items))]
+        return lines, support.crossed(self.target)
+
+    def title(self, domain: str, position: int) -> str:
+        """How a sentence calls an item: its title in quotation marks, cut where it is long, else its id."""
         title = self.titles[domain][position]
-        return f"“{title}”" if title else f"item {self.item_ids[domain][position]}"
+        return f"“{shortened(title)}”" if title else f"item {self.item_ids[domain][position]}"
 
     def save(self, folder: Path) -> None:
         """Write the folder; an existing one is replaced whole."""
@@ -227,91 +283,15 @@ class Recommender:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
             built = Path(made) / "model"
             built.mkdir()
-            self._write(built)
+            model_files.write(built, self)
             if folder.exists():
                 folder.rename(Path(made) / "replaced")
             built.rename(folder)
 
-    def _write(self, folder: Path) -> None:
-        arrays, members = {}, {}
-        for name, member in self.members.items():
-            facts, mine = member.scorer.state()
-            members[name] = {"kind": member.kind, "settings": dict(member.scorer.settings), "facts": facts}
-            arrays.update({f"{name}/{key}": np.ascontiguousarray(value) for key, value in mine.items()})
-        for domain, log in self.logs.items():
-            fields = {"users": log.users, "items": log.items, "weights": log.weights, "times": log.times}
-            if log.reviews is not None:
-                said = log.reviews.arrays(texts=domain in self._reads_reviews)
-                fields |= {f"reviews.{key}": value for key, value in said.items()}
-            arrays.update(
-                {f"logs/{domain}/{key}": np.ascontiguousarray(value) for key, value in fields.items()}
-            )
-        save_file(arrays, folder / "weights.safetensors")
-        document = {
-            "format": FORMAT,
-            "target": self.target,
-            "domains": list(self.logs),
-            "members": members,
-            "blends": {cohort: dict(blend.weights) for cohort, blend in self.blends.items()},
-            "settings": dict(self.settings),
-        }
-        (folder / "model.json").write_text(json.dumps(document, indent=2, sort_keys=True))
-        pq.write_table(pa.table({c.USER_ID: pa.array(self.user_ids, pa.string())}), folder / "users.parquet")
-        for domain, ids in self.item_ids.items():
-            titles = pa.array(self.titles[domain], pa.string())
-            table = pa.table({c.ITEM_ID: pa.array(ids, pa.string()), c.TITLE: titles})
-            known = self.attributes if domain == self.target else None
-            pq.write_table(beside(table, known), folder / f"items-{domain}.parquet")
-
 
 def load(folder: Path) -> Recommender:
     """Read a folder written by `Recommender.save`."""
-    document_path = Path(folder) / "model.json"
-    if not document_path.is_file():
-        raise FileNotFoundError(f"{folder} holds no Landbridge model: expected model.json in it")
-    document = json.loads(document_path.read_text())
-    if document["format"] != FORMAT:
-        raise ValueError(
-            f"{folder} has format {document['format']}, this version reads {FORMAT}: train it again"
-        )
-    _check_whole(Path(folder), document["domains"])
-    arrays = load_file(Path(folder) / "weights.safetensors")
-    user_ids = np.array(pq.read_table(folder / "users.parquet")[c.USER_ID].to_pylist(), dtype=str)
-    item_ids, titles, logs, known = {}, {}, {}, {}
-    for domain in document["domains"]:
-        table = pq.read_table(folder / f"items-{domain}.parquet")
-        item_ids[domain] = np.array(table[c.ITEM_ID].to_pylist(), dtype=str)
-        titles[domain] = np.array(table[c.TITLE].to_pylist(), dtype=object)
-        known[domain] = attributes_of(table)
-        fields = {key: arrays[f"logs/{domain}/{key}"] for key in ("users", "items", "weights", "times")}
-        logs[domain] = Interactions(
-            **fields,
-            n_users=len(user_ids),
-            n_items=len(item_ids[domain]),
-            reviews=_reviews(f"logs/{domain}/reviews.", arrays),
-        )
-    members = {}
-    for name, facts in document["members"].items():
-        mine = {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
-        scorer = make(facts["kind"], facts["settings"]).restore(facts["facts"], mine)
-        members[name] = Member(facts["kind"], scorer)
-    blends = {cohort: Blend(weights) for cohort, weights in document["blends"].items()}
-    target, settings = document["target"], document["settings"]
-    return Recommender(target, user_ids, item_ids, titles, logs, members, blends, settings, known[target])
-
-
-def _check_whole(folder: Path, domains: Sequence[str]) -> None:
-    names = ["weights.safetensors", "users.parquet", *(f"items-{domain}.parquet" for domain in domains)]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"the model in {folder} lacks {', '.join(missing)}: copy it whole or save it again"
-        )
-
-
-def _reviews(prefix: str, arrays: Mapping[str, np.ndarray]) -> Reviews | None:
-    mine = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-    return Reviews.restore(mine) if mine else None
+    return Recommender(**model_files.read(Path(folder)))
 
 
 def _keep_rows(matrix: sparse.csr_matrix, keep: np.ndarray) -> sparse.csr_matrix:
@@ -322,16 +302,17 @@ def _keep_rows(matrix: sparse.csr_matrix, keep: np.ndarray) -> sparse.csr_matrix
     return sparse.csr_matrix((matrix.data[held], matrix.indices[held], pointers), shape=matrix.shape)
 
 
-def _table(users, items, scores, ranks, reasons) -> pa.Table:
-    return pa.table(
-        {
-            c.USER_ID: pa.array(users, pa.string()),
-            c.ITEM_ID: pa.array(items, pa.string()),
-            c.SCORE: pa.array(scores, pa.float32()),
-            c.RANK: pa.array(ranks, pa.int32()),
-            c.REASON: pa.array(reasons, pa.string()),
-        }
-    )
+def _table(users, items, scores, ranks, reasons, crossed=None) -> pa.Table:
+    columns = {
+        c.USER_ID: pa.array(users, pa.string()),
+        c.ITEM_ID: pa.array(items, pa.string()),
+        c.SCORE: pa.array(scores, pa.float32()),
+        c.RANK: pa.array(ranks, pa.int32()),
+        c.REASON: pa.array(reasons, pa.string()),
+    }
+    if crossed is not None:
+        columns[c.CROSSED] = pa.array(crossed, pa.float32())
+    return pa.table(columns)
 
 
 __all__ = ["USER_COHORTS", "Member", "Recommender", "load"]

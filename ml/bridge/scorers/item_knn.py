@@ -20,7 +20,7 @@ from scipy import sparse
 
 from ml.bridge.contract import Parts, Task, pack_csr, unpack_csr
 from ml.bridge.histories import Histories
-from ml.bridge.union import UnionScorer
+from ml.bridge.scorers.union import UnionScorer
 from ml.device import pick_device
 from ml.factorize.normalise import tf_idf
 
@@ -30,7 +30,8 @@ CHUNK_NUMBERS = 1 << 24
 
 class ItemKNN(UnionScorer):
     """Neighbours among the union's items. similarity: "cosine" of the interaction weights, or "tf_idf", where
-    a user of many items says less about each. ValueError for settings without meaning.
+    a user of many items says less about each. tau: as `UnionScorer.tau`. ValueError for settings without
+    meaning.
     """
 
     def __init__(
@@ -38,16 +39,21 @@ class ItemKNN(UnionScorer):
         neighbours: int = 100,
         shrink: float = 10.0,
         similarity: Literal["cosine", "tf_idf"] = "cosine",
+        tau: float | None = None,
     ) -> None:
-        if neighbours < 1 or shrink < 0 or similarity not in ("cosine", "tf_idf"):
+        meant = neighbours >= 1 and shrink >= 0 and similarity in ("cosine", "tf_idf")
+        if not meant or (tau is not None and not tau > 0):
             raise ValueError(
-                f"item-kNN with neighbours {neighbours}, shrink {shrink}, similarity {similarity!r}: "
-                "expected neighbours >= 1, shrink >= 0 and similarity cosine or tf_idf"
+                f"item-kNN with neighbours {neighbours}, shrink {shrink}, similarity {similarity!r}, "
+                f"tau {tau}: expected neighbours >= 1, shrink >= 0, similarity cosine or tf_idf, and tau > 0 "
+                "or None"
             )
+        self.tau = tau
         self.settings: dict[str, Any] = {
             "neighbours": neighbours,
             "shrink": shrink,
             "similarity": similarity,
+            "tau": tau,
         }
 
     def fit(self, task: Task) -> Self:

@@ -7,7 +7,7 @@ al. 2004, "Ensemble selection from libraries of models"); a scorer that does not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -36,8 +36,8 @@ class Blend:
 
     def parts(self, members: Mapping[str, Scorer], past: Histories, items: np.ndarray) -> Parts:
         """The blended score of `items` for the one user in `past` as a sum over past items."""
-        constant = np.zeros(len(items))
-        found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        constant, rows = np.zeros(len(items)), []
+        known: dict[tuple[str, str], np.ndarray] = {}
         for name, weight in self.weights.items():
             scores = members[name].score(past)
             mean, deviation = float(scores.mean()), float(scores.std(correction=0))
@@ -46,12 +46,16 @@ class Blend:
             parts = members[name].parts(past, items)
             constant += weight * (parts.constant - mean) / deviation
             for domain, (positions, values) in parts.by_domain.items():
-                before, earlier = found.get(domain, (np.zeros(0, int), np.zeros((0, len(items)))))
-                found[domain] = (
-                    np.concatenate([before, positions]),
-                    np.concatenate([earlier, weight * values / deviation]),
-                )
-        return Parts(constant, found)
+                blocks = parts.blocks.get(domain, np.full(len(positions), family(name), dtype=object))
+                rows.append((domain, positions, weight * values / deviation, blocks))
+            for label, said in parts.known.items():
+                known[label] = known.get(label, 0) + weight * said / deviation
+        return replace(Parts.of(constant, rows), known=known)
+
+
+def family(name: str) -> str:
+    """What kind of scorer a candidate's name, `family:settings@domains`, speaks of."""
+    return name.split(":")[0].split("@")[0]
 
 
 def standardise(scores: torch.Tensor) -> torch.Tensor:

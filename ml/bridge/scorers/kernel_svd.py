@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks import SVD_TOLERANCE
+from ml.bridge.blocks.profiles import SVD_TOLERANCE
 from ml.bridge.contract import Task
-from ml.bridge.union import JointSVD
+from ml.bridge.scorers.union import JointSVD
 from ml.factorize.kernel import TextKernel, stacked
 from ml.factorize.kernel_beta import BetaChoice, choose_beta, hold_out
 from ml.factorize.kernel_svd import kernel_svd

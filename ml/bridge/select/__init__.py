@@ -1,0 +1,1 @@
+"""Selection: the candidates, what validation users say of them, and which of them serve whom."""
