@@ -11,6 +11,7 @@ SENTIMENT = "sentiment"  # of a review: -1 is the worst, 1 the best
 SCORE = "score"
 RANK = "rank"  # 1 is best
 REASON = "reason"
+CROSSED = "crossed"  # of a recommendation: the share of what speaks for it that came from other domains
 COHORT = "cohort"
 AVAILABLE = "available"  # of an item: null says nothing, and counts as available
 CATEGORY = "category"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from scipy import sparse
 
 from ml import columns as c
 from ml.reviews import REVIEWS_FILE, Reviews, aligned, canonical
+from ml.user_attributes import USER_ATTRIBUTES_FILE, UserAttributes, known_table, one_hot
 
 if TYPE_CHECKING:
     from ml.retrieval.filters import ItemAttributes
@@ -66,7 +67,8 @@ class Interactions:
     """One domain's interactions, sorted by user, then time, then item; at most one per user and item.
 
     users, items: (m,) int32 positions. weights: (m,) float32 > 0. times: (m,) int64, microseconds since
-    epoch UTC. reviews: what users wrote with them; None where the log has no text.
+    epoch UTC. reviews: what users wrote with them; None where the log has no text. attributes: what the
+    domain knows of its users besides; None where that is nothing.
     """
 
     users: np.ndarray
@@ -76,6 +78,7 @@ class Interactions:
     n_users: int
     n_items: int
     reviews: Reviews | None = None
+    attributes: UserAttributes | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -100,8 +103,22 @@ class Interactions:
         return self.select(self.times >= time)
 
     def of_users(self, users: np.ndarray) -> Interactions:
-        """The interactions of the users where `users` (n_users,) bool is true."""
-        return self.select(users[self.users])
+        """The interactions of the users where `users` (n_users,) bool is true, and what is known of them."""
+        kept = self.select(users[self.users])
+        return kept if self.attributes is None else replace(kept, attributes=self.attributes.of_users(users))
+
+    def first(self, most: int | np.ndarray) -> Interactions:
+        """The first `most` interactions of every user; (n_users,) gives each user a number of its own."""
+        return self.select(self._place() < np.broadcast_to(most, self.n_users)[self.users])
+
+    def after_first(self, fewest: int | np.ndarray) -> Interactions:
+        """What `first` leaves out."""
+        return self.select(self._place() >= np.broadcast_to(fewest, self.n_users)[self.users])
+
+    def _place(self) -> np.ndarray:
+        """(m,) each interaction's place in its user's sequence, from 0."""
+        starts = np.cumsum(self.counts()) - self.counts()
+        return np.arange(len(self)) - starts[self.users]
 
     def matrix(self, values: np.ndarray | None = None) -> sparse.csr_matrix:
         """(n_users, n_items) CSR, float32; `values` (m,) in place of the weights."""
@@ -164,13 +181,13 @@ def content_digest(
     items: pa.Table,
     as_of: int,
     rules: Mapping[str, Any] | None = None,
-    reviews: pa.Table | None = None,
+    further: Iterable[pa.Table | None] = (),
 ) -> str:
     """SHA-256 over as-of, the rules (JSON-able) and the canonical rows; independent of Parquet's encoding."""
     digest = hashlib.sha256(str(as_of).encode())
     if rules:
         digest.update(json.dumps(rules, sort_keys=True).encode())
-    for table in (interactions, items, *([] if reviews is None else [reviews])):
+    for table in (interactions, items, *(table for table in further if table is not None)):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table.combine_chunks(), max_chunksize=1 << 20)
@@ -203,6 +220,7 @@ def write_snapshot(
     as_of: int,
     rules: Mapping[str, Any] | None = None,
     reviews: pa.Table | None = None,
+    attributes: pa.Table | None = None,
 ) -> Path:
     """Write an immutable snapshot under `folder`/<digest> and return that path; an existing one is kept.
 
@@ -210,7 +228,8 @@ def write_snapshot(
     domain and item; the columns of ATTRIBUTES_SCHEMA that hold anything are kept too. rules: by what rules
     the rows were chosen and weighed and what they left out (JSON-able); they stand in the manifest and count
     in the digest. reviews: REVIEWS_SCHEMA, one row at most per domain, user and item; those of a pair without
-    interaction are left out. Raises ValueError where a row is at or after `as_of`.
+    interaction are left out. attributes: USER_ATTRIBUTES_SCHEMA; those of users without interaction are left
+    out. Raises ValueError where a row is at or after `as_of`.
     """
     interactions = interactions.cast(INTERACTIONS_SCHEMA).sort_by(
         [
@@ -228,14 +247,15 @@ def write_snapshot(
                 f"snapshot as of {as_of} holds an interaction at {latest}: nothing at or after as-of"
             )
     reviews = canonical(reviews, interactions)
-    digest = content_digest(interactions, items, as_of, rules, reviews)
+    attributes = known_table(attributes, interactions)
+    digest = content_digest(interactions, items, as_of, rules, (reviews, attributes))
     path = folder / digest[:16]
     if (path / MANIFEST_FILE).exists():
         return path
     path.mkdir(parents=True, exist_ok=True)
     tables = {INTERACTIONS_FILE: interactions, ITEMS_FILE: items}
-    if reviews is not None:
-        tables[REVIEWS_FILE] = reviews
+    further = {REVIEWS_FILE: reviews, USER_ATTRIBUTES_FILE: attributes}
+    tables |= {name: table for name, table in further.items() if table is not None}
     for name, table in tables.items():
         pq.write_table(table, path / f".{name}.tmp", compression="zstd", row_group_size=GROUP_ROWS)
         (path / f".{name}.tmp").replace(path / name)
@@ -249,6 +269,8 @@ def write_snapshot(
         manifest["rules"] = rules
     if reviews is not None:
         manifest["reviews"] = len(reviews)
+    if attributes is not None:
+        manifest["user_attributes"] = len(attributes)
     # The manifest comes last: a snapshot without one is unfinished and is written again.
     (path / ".manifest.tmp").write_text(json.dumps(manifest, indent=2))
     (path / ".manifest.tmp").replace(path / MANIFEST_FILE)
@@ -310,7 +332,10 @@ def read_snapshot(path: Path) -> Snapshot:
     """Read a snapshot written by `write_snapshot` (without embeddings: see `Snapshot.with_vectors`)."""
     manifest = read_manifest(path)
     table, items = pq.read_table(path / INTERACTIONS_FILE), pq.read_table(path / ITEMS_FILE)
-    written = pq.read_table(path / REVIEWS_FILE) if (path / REVIEWS_FILE).exists() else None
+    written, known = (
+        pq.read_table(path / name) if (path / name).exists() else None
+        for name in (REVIEWS_FILE, USER_ATTRIBUTES_FILE)
+    )
     users = np.array(sorted(pc.unique(table[c.USER_ID]).to_pylist()), dtype=str)
     catalogues, interactions = {}, {}
     for domain in sorted(pc.unique(items[c.DOMAIN]).to_pylist()):
@@ -330,4 +355,8 @@ def read_snapshot(path: Path) -> Snapshot:
             log, own = interactions[domain], written.filter(pc.equal(written[c.DOMAIN], domain))
             places = _positions(own[c.USER_ID], users), _positions(own[c.ITEM_ID], ids)
             interactions[domain] = replace(log, reviews=aligned(own, *places, log.users, log.items))
+        if known is not None:
+            own = known.filter(pc.equal(known[c.DOMAIN], domain))
+            attributes = one_hot(own, _positions(own[c.USER_ID], users), len(users))
+            interactions[domain] = replace(interactions[domain], attributes=attributes)
     return Snapshot(users, catalogues, interactions, manifest["as_of"], manifest["digest"])

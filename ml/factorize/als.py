@@ -130,7 +130,9 @@ class WeightedALS:
             raise ValueError(f"expected one history of shape (1, {len(items)}), got {history.shape}")
         Y = np.asarray(items, np.float64)
         mine, values = Y[history.indices], history.data.astype(np.float64)
-        A = Y.T @ Y + self.regularisation * np.eye(Y.shape[1]) + (mine.T * (self.alpha * values)) @ mine
+        # By torch: numpy's BLAS threads spin where another process has the cores, half a second a user.
+        gram = torch.mm(torch.from_numpy(Y).T, torch.from_numpy(Y)).numpy()
+        A = gram + self.regularisation * np.eye(Y.shape[1]) + (mine.T * (self.alpha * values)) @ mine
         return history.indices, np.linalg.solve(A, (mine * (1 + self.alpha * values)[:, None]).T).T
 
     def loss(self, matrix: Observed, factors: ALSFactors) -> float:

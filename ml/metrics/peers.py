@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml import columns as c
+from ml.metrics.cohorts import USER_COHORTS
 from ml.metrics.intervals import paired_lift
 from ml.metrics.report import ALL, CANDIDATE, CANDIDATES, CohortRow, Report
 
@@ -62,7 +64,7 @@ def best_peer(rows: Sequence[CohortRow], cohort: str, metric: str = METRIC) -> C
 def _values(report: Report, cohort: str, candidate: str) -> np.ndarray:
     """(u,) the recall of every user of a cohort, in one order for all candidates."""
     table = report.per_user.filter(pc.equal(report.per_user[CANDIDATE], candidate))
-    if cohort != ALL:
-        table = table.filter(pc.equal(table[c.COHORT], cohort))
+    mine = USER_COHORTS if cohort == ALL else (cohort,)
+    table = table.filter(pc.is_in(table[c.COHORT], pa.array(mine)))
     keys = [(name, "ascending") for name in ("scenario", c.COHORT, c.USER_ID)]
     return table.sort_by(keys)[METRIC].to_numpy()

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from ml import columns as c
-from ml.metrics.cohorts import USER_COHORTS
+from ml.metrics.cohorts import FURTHER_COHORTS, USER_COHORTS
 from ml.metrics.intervals import bootstrap_means
 from ml.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
 
@@ -28,7 +28,7 @@ _KEY = [(SCENARIO, "ascending"), (c.COHORT, "ascending"), (c.USER_ID, "ascending
 
 @dataclass(frozen=True)
 class CohortRow:
-    """One candidate's mean over a cohort ("all": every measured user) with its 95 % interval."""
+    """One candidate's mean over a cohort ("all": every user of USER_COHORTS) with its 95 % interval."""
 
     cohort: str
     candidate: str
@@ -52,41 +52,73 @@ class LiftRow:
 
 
 @dataclass(frozen=True)
+class BeyondRow:
+    """What one candidate's lists to a cohort are like, beside their hits: see `ml.metrics.beyond`."""
+
+    cohort: str
+    candidate: str
+    metric: str
+    value: float
+    users: int
+
+
+@dataclass(frozen=True)
+class PriceRow:
+    """What re-ranking does to a candidate's lists: the plain mean and the change, paired by user."""
+
+    cohort: str
+    candidate: str
+    metric: str
+    plain: float
+    mean: float
+    low: float
+    high: float
+    users: int
+
+
+@dataclass(frozen=True)
 class Report:
-    """rows and lifts by cohort. per_user: scenario, cohort, candidate, user_id, recall, precision, ndcg."""
+    """rows and lifts by cohort. per_user: scenario, cohort, candidate, user_id, recall, precision, ndcg.
+
+    beyond: what the lists are like. price: what re-ranking changes, empty where lists are as scored.
+    """
 
     k: int
     rows: list[CohortRow]
     lifts: list[LiftRow]
     per_user: pa.Table = field(compare=False)
+    beyond: list[BeyondRow] = field(default_factory=list)
+    price: list[PriceRow] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """k, rows and lifts; `per_user` is kept as Parquet beside it."""
-        rows, lifts = [asdict(row) for row in self.rows], [asdict(row) for row in self.lifts]
-        return json.dumps({"k": self.k, "rows": rows, "lifts": lifts}, indent=2)
+        """k and all rows; `per_user` is kept as Parquet beside it."""
+        rows = {name: [asdict(row) for row in getattr(self, name)] for name in _ROWS}
+        return json.dumps({"k": self.k, **rows}, indent=2)
 
     @classmethod
     def from_json(cls, text: str, per_user: pa.Table) -> Report:
-        """Undo `to_json`."""
+        """Undo `to_json`; a report written before it had one of its kinds of rows has none of them."""
         found = json.loads(text)
-        rows, lifts = [CohortRow(**row) for row in found["rows"]], [LiftRow(**row) for row in found["lifts"]]
-        return cls(found["k"], rows, lifts, per_user)
+        rows = {name: [kind(**row) for row in found.get(name, [])] for name, kind in _ROWS.items()}
+        return cls(k=found["k"], per_user=per_user, **rows)
+
+
+_ROWS: dict[str, type] = {"rows": CohortRow, "lifts": LiftRow, "beyond": BeyondRow, "price": PriceRow}
 
 
 def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Report:
     """Measure lists over a catalogue of `catalogue_size` items at `k`; a user counts once a scenario.
 
-    Rows hold popularity, twin and bridge, then every further candidate of the lists, by name.
+    Rows hold popularity, twin and bridge, then every further candidate of the cohort's lists, by name.
     Raises ValueError as `ml.metrics.ranking` does, for positions outside the catalogue or repeated ones.
     """
     lists = lists.sort_by([(CANDIDATE, "ascending"), *_KEY])
-    ranked, relevant = _ranked(lists["items"], k), _relevant(lists["relevant"], catalogue_size)
     per_user = lists.select([SCENARIO, c.COHORT, CANDIDATE, c.USER_ID])
-    for name, measure in METRICS.items():
-        per_user = per_user.append_column(name, pa.array(measure(ranked, relevant)))
-    peers = sorted(set(lists[CANDIDATE].unique().to_pylist()) - set(CANDIDATES))
+    for name, column in hits(lists, catalogue_size, k).items():
+        per_user = per_user.append_column(name, pa.array(column))
     rows, lifts = [], []
-    for cohort, table in _cohorts(per_user):
+    for cohort, table in by_cohort(per_user):
+        peers = sorted(set(table[CANDIDATE].unique().to_pylist()) - set(CANDIDATES))
         parts = {name: table.filter(pc.equal(table[CANDIDATE], name)) for name in (*CANDIDATES, *peers)}
         _check_paired(cohort, parts)
         for metric in METRICS:
@@ -99,13 +131,25 @@ def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Rep
     return Report(k, rows, lifts, per_user)
 
 
-def _cohorts(per_user: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+def hits(lists: pa.Table, catalogue_size: int, k: int) -> dict[str, np.ndarray]:
+    """Metric -> (u,) values of the lists, in their order; NaN where the user has no relevant item."""
+    ranked, relevant = ranked_positions(lists["items"], k), _relevant(lists["relevant"], catalogue_size)
+    return {name: measure(ranked, relevant) for name, measure in METRICS.items()}
+
+
+def by_cohort(per_user: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each cohort that has any: USER_COHORTS, all of those together, then the further ones."""
     for cohort in USER_COHORTS:
         part = per_user.filter(pc.equal(per_user[c.COHORT], cohort))
         if len(part):
             yield cohort, part
-    if len(per_user):
-        yield ALL, per_user
+    served = per_user.filter(pc.is_in(per_user[c.COHORT], pa.array(USER_COHORTS)))
+    if len(served):
+        yield ALL, served
+    for cohort in FURTHER_COHORTS:
+        part = per_user.filter(pc.equal(per_user[c.COHORT], cohort))
+        if len(part):
+            yield cohort, part
 
 
 def _check_paired(cohort: str, parts: Mapping[str, pa.Table]) -> None:
@@ -116,7 +160,7 @@ def _check_paired(cohort: str, parts: Mapping[str, pa.Table]) -> None:
         raise ValueError(f"candidates are listed for different {cohort} users (lists: {counts}): train again")
 
 
-def _ranked(items: pa.ChunkedArray, k: int) -> np.ndarray:
+def ranked_positions(items: pa.ChunkedArray, k: int) -> np.ndarray:
     """(u, k) positions from lists, cut at k, short ones padded with -1."""
     out = np.full((len(items), k), -1, dtype=np.int64)
     flat, starts = _flat(items)

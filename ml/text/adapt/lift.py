@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ml.bridge.blocks import TextProfile
+from ml.bridge.blocks.profiles import TextProfile
 from ml.bridge.contract import Scorer
 from ml.bridge.histories import histories
 from ml.bridge.protocol import Protocol
-from ml.bridge.ridge import RidgeBridge
+from ml.bridge.scorers.ridge import RidgeBridge
 from ml.data import Snapshot
 from ml.metrics.intervals import Interval, bootstrap_mean, paired_lift
 from ml.metrics.ranking import recall_at_k
