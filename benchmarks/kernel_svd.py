@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from ml.bridge.histories import Histories, histories
-from ml.bridge.kernel_svd import KernelJointSVD
 from ml.bridge.protocol import Protocol, Split
+from ml.bridge.scorers.kernel_svd import KernelJointSVD
 from ml.data import Snapshot
 from ml.factorize.kernel import TextKernel, median_distance, rbf_fourier, rbf_nystroem, stacked
 from ml.metrics.intervals import bootstrap_mean, paired_lift

@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from ml.bridge.baselines import peers
 from ml.bridge.contract import Scorer, Task
-from ml.bridge.ease import EASE
 from ml.bridge.histories import histories
-from ml.bridge.popularity import Popularity
 from ml.bridge.protocol import Protocol, Split
-from ml.bridge.union import UnionALS
+from ml.bridge.scorers.ease import EASE
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.union import UnionALS
+from ml.bridge.select.baselines import peers
 from ml.metrics.cohorts import USER_COHORTS, user_cohort
 from ml.metrics.ranking import recall_at_k
 from ml.retrieval.exact import top_k_scores

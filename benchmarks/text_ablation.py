@@ -26,9 +26,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ml.bridge.blocks import LinearBlock, SVDFactors, TextProfile
+from ml.bridge.blocks.profiles import LinearBlock, SVDFactors, TextProfile
 from ml.bridge.contract import Task
-from ml.bridge.ridge import RidgeBridge
+from ml.bridge.scorers.ridge import RidgeBridge
 from ml.data import Snapshot
 from ml.text.adapt.lift import Recalls, cold_recall, pooled
 from ml.text.adapt.pairs import PairRules, Visibility, find_pairs

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from orchestration.commands.embeddings import embeddings
+from orchestration.commands.explain import explain
 from orchestration.commands.options import place_options
 from orchestration.commands.quarantine import quarantine
 from orchestration.commands.review import review
@@ -91,10 +92,12 @@ def ui(config_path: str | None, home: str | None, dagster_port: int, mlflow_port
     "--out",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The Parquet file to write: user_id, item_id, score, rank, reason.",
+    help="The Parquet file to write: user_id, item_id, score, rank, reason; crossed with --explain.",
 )
 @click.option(
-    "--explain", is_flag=True, help="Say for each item which of the user's past items speak for it."
+    "--explain",
+    is_flag=True,
+    help="Name the past items that speak for each item, and the share that crossed from other domains.",
 )
 @click.option(
     "--only",
@@ -161,6 +164,7 @@ def config_check(path: str | None, config_path: str | None) -> None:
 
 
 main.add_command(embeddings)
+main.add_command(explain)
 main.add_command(quarantine)
 main.add_command(review)
 

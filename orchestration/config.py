@@ -1,7 +1,8 @@
 """landbridge.yaml as frozen models: every key, its default and its check, here and in parts beside it.
 
 `domain_config` has what is said of one domain, `language_config` what is said of language models,
-`factors_config` of factors, `retrieval_config` of indexes.
+`blocks_config` of what models may read, `factors_config` of factors, `retrieval_config` of indexes,
+`recommendations_config` of the lists served.
 
 A fault is reported as one line that names the file, the key and what was expected, before anything runs.
 """
@@ -24,9 +25,11 @@ from pydantic import (
     model_validator,
 )
 
+from orchestration.blocks_config import Blocks
 from orchestration.domain_config import Cleaning, Domain, Model, TextRules, check_template
 from orchestration.factors_config import Factors
 from orchestration.language_config import Encoder, Generator
+from orchestration.recommendations_config import Recommendations
 from orchestration.retrieval_config import Retrieval
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
@@ -133,7 +136,9 @@ class Config(Model):
     snapshot: SnapshotRules = SnapshotRules()
     factors: Factors = Factors()
     evaluation: Evaluation = Evaluation()
+    blocks: Blocks = Blocks()
     retrieval: Retrieval = Retrieval()
+    recommendations: Recommendations = Recommendations()
     promotion: Promotion = Promotion()
     demo: Demo | None = None
     path: Path = Field(DEFAULT_CONFIG, exclude=True)
@@ -155,6 +160,16 @@ class Config(Model):
                 if source == name or source not in domains:
                     raise ValueError(f"{name}.bridges_from names {source!r}; expected other domains")
         return domains
+
+    @model_validator(mode="after")
+    def _sensitive_are_attributes(self) -> Config:
+        users = [domain.users.columns.attributes for domain in self.domains.values() if domain.users]
+        if unknown := sorted(set(self.blocks.sensitive).difference(*users)):
+            raise ValueError(
+                f"blocks.sensitive names {unknown[0]!r}; expected attributes that some domain lists in "
+                "users.columns.attributes"
+            )
+        return self
 
     @model_validator(mode="after")
     def _template_names_columns(self) -> Config:
@@ -203,6 +218,7 @@ class Home:
         self.snapshots = self.root / "snapshots"
         self.embeddings = self.root / "embeddings"
         self.factors = self.root / "factors"
+        self.transferability = self.root / "transferability"
         self.models = self.root / "models"
         self.recommendations = self.root / "recommendations"
         self.mlflow = self.root / "mlflow"

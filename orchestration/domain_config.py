@@ -194,10 +194,21 @@ class TextRules(Model):
 
 
 class UserColumns(Model):
-    """Which columns of the user file hold what."""
+    """Which columns of the user file hold what.
+
+    sensitive: attributes that models read only where `blocks.sensitive` names them, beside those whose name
+    says so.
+    """
 
     user: str
     attributes: list[str] = Field(default_factory=list)
+    sensitive: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _sensitive_are_attributes(self) -> UserColumns:
+        if unknown := sorted(set(self.sensitive) - set(self.attributes)):
+            raise ValueError(f"sensitive names {unknown[0]!r}; expected names of attributes")
+        return self
 
 
 class UserFiles(Files):

@@ -10,6 +10,7 @@ from orchestration.config import Config, Home
 
 if TYPE_CHECKING:
     from ml.data import Snapshot
+    from ml.metrics.item_facts import ItemFacts
     from ml.text.encoding.encoder import TextEncoder
 
 
@@ -44,6 +45,23 @@ def embedded_snapshot(as_of_key: str, config: Config, home: Home) -> Snapshot:
     encoder = encoder_in_use(config, home, as_of_key)
     snapshot = with_review_vectors(snapshot, encoder.key, home)
     return with_vectors_of(snapshot, encoder, home).with_modalities(modalities)
+
+
+def item_facts(target: str, as_of_key: str, config: Config, home: Home) -> ItemFacts:
+    """How well known and how much alike the items of a target are, as of a day."""
+    from dataclasses import replace
+
+    from ml.metrics.item_facts import ItemFacts
+    from ml.text.encoding.store import EmbeddingStore
+    from orchestration.defs.snapshot import snapshot_of
+
+    snapshot, encoder = snapshot_of(as_of_key), encoder_in_use(config, home, as_of_key)
+    catalogue, store = (
+        snapshot.catalogues[target],
+        EmbeddingStore(home.embeddings, encoder.key, encoder.dimension),
+    )
+    catalogue = replace(catalogue, vectors=store.domain_matrix(target, catalogue.text_hashes))
+    return ItemFacts.of(catalogue, snapshot.interactions[target], config.evaluation.seed)
 
 
 def with_vectors_of(snapshot: Snapshot, encoder: TextEncoder, home: Home) -> Snapshot:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from ml.metrics.report import CohortRow
 
 BEST = "★"
-NAMES = {"als": "ALS", "ease": "EASE", "item_knn": "item-kNN"}
+NAMES = {
+    "als": "ALS",
+    "ease": "EASE",
+    "item_knn": "item-kNN",
+    "joint_svd": "joint SVD",
+    "emcdr_linear": "EMCDR, linear map",
+    "emcdr_mlp": "EMCDR, MLP",
+}
 
 
 def peer_name(candidate: str) -> str:

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from orchestration.beyond_tables import beyond_rows, meaning, price_line, price_rows
 from orchestration.peers import BEST, peer_rows, standing
 
 if TYPE_CHECKING:
     from ml.metrics.peers import PeerLift
-    from ml.metrics.report import CohortRow, LiftRow
+    from ml.metrics.report import BeyondRow, CohortRow, LiftRow, PriceRow
 
 CANDIDATES = ("popularity", "twin", "bridge")
 COHORTS = ("cold", "sparse", "warm", "all")
+COLD_ITEMS = "cold_items"
 METRICS = ("recall", "precision", "ndcg")
 FEW_USERS = 100  # below this a cohort's interval is too wide to tell a usual lift from none
 
@@ -48,7 +50,8 @@ class UserWords:
 @dataclass(frozen=True)
 class Card:
     """Everything the review card shows; `rows` and `lifts` are those of `ml.metrics.report.Report`, `peers`
-    the bridge's lifts over the best peers (`ml.metrics.peers`), none where no peer was measured.
+    the bridge's lifts over the best peers (`ml.metrics.peers`), none where no peer was measured. `beyond` and
+    `price` are the report's too, re_ranking what lists are re-ranked by, in words.
     """
 
     target: str
@@ -65,6 +68,11 @@ class Card:
     data_digest: str
     profiles: Sequence[UserWords] = ()
     peers: Sequence[PeerLift] = ()
+    beyond: Sequence[BeyondRow] = ()
+    price: Sequence[PriceRow] = ()
+    re_ranking: str = ""
+    transfer: Sequence[Section] = ()
+    explained: Sequence[Section] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of the card with its lines and, below them, an optional table."""
+    """One heading of the card with its lines and, below them, an optional table and an SVG (HTML only)."""
 
     title: str
     lines: Sequence[str] = field(default_factory=tuple)
     table: Table | None = None
+    picture: str = ""
 
 
 def verdict(card: Card) -> str:
@@ -120,22 +129,27 @@ def known_limits(card: Card) -> list[str]:
             limits.append(
                 f"{share:.0%} of the items of {name} have no text; text cannot carry knowledge to them."
             )
+    if costs := price_line(card.price, card.serve):
+        limits.append(costs)
     if not card.sources:
         limits.append("No source domain: the bridge has nothing to carry over and equals its twin.")
     return limits
 
 
-def metric_table(rows: Iterable[CohortRow], lifts: Iterable[LiftRow], metric: str) -> Table:
+def metric_table(
+    rows: Iterable[CohortRow], lifts: Iterable[LiftRow], metric: str, cohorts: Sequence[str] = COHORTS
+) -> Table:
     """One metric: cohort by candidate with 95 % intervals, and the lift of the bridge over its twin."""
     cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric}
     paired = {lift.cohort: lift for lift in lifts if lift.metric == metric}
     body = []
-    for cohort in COHORTS:
+    for cohort in cohorts:
         found = [cells[cohort, name] for name in CANDIDATES if (cohort, name) in cells]
         if not found:
             continue
         figures = [_figure(cells.get((cohort, name))) for name in CANDIDATES]
-        body.append([cohort, f"{found[0].users:,}", *figures, _figure(paired.get(cohort), sign="+")])
+        facts = [cohort.replace("_", " "), f"{found[0].users:,}", *figures]
+        body.append([*facts, _figure(paired.get(cohort), sign="+")])
     return Table(["cohort", "users", *CANDIDATES, "lift over twin"], body)
 
 
@@ -155,7 +169,18 @@ def sections(card: Card) -> list[Section]:
     ]
     gate = Section(f"Gate: {'passed' if card.passed else 'not passed'}", card.reasons)
     limits = Section("Known limits", known_limits(card) or ["None that the figures show."])
-    return [gate, *metrics, *_peers(card), *_profiles(card), _data(card), limits]
+    measured = [*metrics, *_cold_items(card), *_peers(card), *_beyond(card)]
+    return [gate, *measured, *card.transfer, *card.explained, *_profiles(card), _data(card), limits]
+
+
+def _cold_items(card: Card) -> list[Section]:
+    """Whether items that nobody has touched yet find the right users; or nothing where there were too few."""
+    table = metric_table(card.rows, card.lifts, "recall", (COLD_ITEMS,))
+    lines = (
+        "users who took items with text that nobody had touched before, and such items ranked alone",
+        "popularity cannot tell them apart and lists them by id, which may be better or worse than chance",
+    )
+    return [Section(f"Cold items: recall@{card.k}", lines, table)] if table.rows else []
 
 
 def peer_table(rows: Iterable[CohortRow], peers: Sequence[PeerLift], metric: str = "recall") -> Table:
@@ -172,6 +197,22 @@ def _peers(card: Card) -> list[Section]:
         *(standing(lift) for lift in card.peers),
     )
     return [Section(f"Peers: recall@{card.k}", lines, peer_table(card.rows, card.peers))]
+
+
+def _beyond(card: Card) -> list[Section]:
+    """What lists are like beside their hits, and what re-ranking costs and brings; or nothing."""
+    found = []
+    if card.beyond:
+        table = Table(*beyond_rows(card.beyond, COHORTS, CANDIDATES))
+        found.append(Section(f"Beyond accuracy at {card.k}", meaning(), table))
+    if card.price:
+        lines = (
+            f"lists are changed where they are shown: {card.re_ranking}",
+            "the plain lists' figure and its change, paired by user; every other table is of the plain lists",
+        )
+        table = Table(*price_rows(card.price, COHORTS, card.serve))
+        found.append(Section(f"What users see of the {card.serve} at {card.k}", lines, table))
+    return found
 
 
 def _profiles(card: Card) -> list[Section]:
@@ -236,6 +277,8 @@ def html(card: Card) -> str:
             parts.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in section.lines) + "</ul>")
         if section.table:
             parts.append(_html_table(section.table))
+        if section.picture:
+            parts.append(f'<div class="scroll">{section.picture}</div>')
     return _PAGE.format(title=escape(title), style=_STYLE, body="".join(parts))
 
 

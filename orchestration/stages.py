@@ -20,7 +20,7 @@ from orchestration.runs import materialise, multi_key
 
 SERVING = ("recommendation_lists", "recommendations")
 MODELS = ("group:staging", "group:intermediate", "group:marts")
-TRAINING = ("bridge", "evaluation", "model_version")
+TRAINING = ("bridge", "evaluation", "transferability_check", "model_version")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def models(first: tuple[str, str], last: tuple[str, str]) -> Stage:
 def training(config: Config, as_of: str) -> list[Stage]:
     """From the snapshot of `as_of` to a registered version of every target."""
     keys = [(multi_key(domain=name, as_of=as_of), None) for name in config.domain_names]
-    return [Stage("factors", ["domain_factors"], keys), *_by_target(config, as_of, TRAINING)]
+    factors = Stage("factors", ["domain_factors"], keys)
+    return [factors, _transferability(config, as_of), *_by_target(config, as_of, TRAINING)]
 
 
 def serving(config: Config, as_of: str) -> list[Stage]:
@@ -108,9 +109,16 @@ def serving(config: Config, as_of: str) -> list[Stage]:
 def whole_path(config: Config, as_of: str) -> list[Stage]:
     """Everything, each target trained and served in one run."""
     windows = windows_of(config)
-    factors, *_ = training(config, as_of)
+    factors, transferability, *_ = training(config, as_of)
     prepared = preparing(config, as_of, windows[0], windows[-1])
-    return [*prepared, factors, *_by_target(config, as_of, (*TRAINING, *SERVING))]
+    return [*prepared, factors, transferability, *_by_target(config, as_of, (*TRAINING, *SERVING))]
+
+
+def _transferability(config: Config, as_of: str) -> Stage:
+    """All targets in one run, before the first of them trains: each card then shows the whole matrix."""
+    ends = config.domain_names[0], config.domain_names[-1]
+    first, last = (multi_key(target=name, as_of=as_of) for name in ends)
+    return Stage("transferability", ["transferability"], [(first, last)])
 
 
 def _by_target(config: Config, as_of: str, assets: Sequence[str]) -> list[Stage]:

@@ -52,6 +52,8 @@ def sentence(title: str, results: Results) -> str:
         return f"{items:,} items found by their text"
     if title == "factors":
         return f"{len(results)} domains factorised"
+    if title == "transferability":
+        return _helped(results)
     return _transferred(results)
 
 
@@ -67,6 +69,12 @@ def _cleaned() -> str:
     with Warehouse().read() as connection:
         kept, quarantined = connection.execute(query).fetchone() or (0, 0)
     return f"{kept:,} interactions, {quarantined:,} lines in quarantine"
+
+
+def _helped(results: Results) -> str:
+    """How many pairs of source and target there are, and in how many the source certainly helps somebody."""
+    made = metadata_of(results, "transferability")[-1]
+    return f"{made['pairs']:,} pairs of source and target; {made['helpful_pairs']:,} certainly help"
 
 
 def _transferred(results: Results) -> str:

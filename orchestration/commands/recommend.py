@@ -12,6 +12,8 @@ from orchestration.config import Config, Home
 from orchestration.files import replaced_file
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
     from ml.bridge import Recommender
     from ml.retrieval.filters import Filter
 
@@ -80,13 +82,36 @@ def recommend_to_file(
     include_unavailable: bool = False,
 ) -> str:
     """Write the lists and return a sentence on what was written; ClickException says what is missing."""
+    check_target(config, target)
+    user_ids = read_user_ids(users)
+    import pyarrow.parquet as pq
+
+    champion, recommender = champion_of(home, target)
+    chosen, shown = chosen_items(recommender, only, include_unavailable)
+    lists = recommender.recommend(user_ids, k=k, explain=explain, only=chosen)
+    lists = lists.select([*COLUMNS, "crossed"] if explain else COLUMNS)
+    with replaced_file(out) as beside:
+        pq.write_table(lists, beside, compression="zstd")
+    unknown = len(set(user_ids) - set(map(str, recommender.user_ids)))
+    served = f"{champion.tags['served']}, version {champion.version}"
+    asked = f"{len(user_ids):,} users, {unknown:,} of them unknown"
+    order = f"; re-ranked: {recommender.reranker.rules}" if recommender.reranker else ""
+    if recommender.new_items:
+        order += f"; new items have at most {recommender.new_items.slots} of the last places"
+    return f"{out}: {len(lists):,} rows for {asked}; from the {target} champion ({served}){shown}{order}"
+
+
+def check_target(config: Config, target: str) -> None:
+    """ClickException where the configuration has no such domain."""
     if target not in config.domains:
         raise click.ClickException(
             f"unknown target {target!r}; {config.path.name} has: {', '.join(config.domain_names)}"
         )
-    user_ids = read_user_ids(users)
-    import pyarrow.parquet as pq
 
+
+def champion_of(home: Home, target: str) -> tuple[ModelVersion, Recommender]:
+    """The version that is served and its model, which knows what the newest catalogue says of its items;
+    ClickException where there is none."""
     from orchestration.resources.registry import Registry
 
     run_first = f"{target} has no champion yet; run `landbridge run`, then `landbridge review list {target}`"
@@ -96,15 +121,7 @@ def recommend_to_file(
     champion = registry.champion(target)
     if champion is None:
         raise click.ClickException(run_first)
-    recommender = as_the_catalogue_is_now(registry.load(champion), home)
-    chosen, shown = chosen_items(recommender, only, include_unavailable)
-    lists = recommender.recommend(user_ids, k=k, explain=explain, only=chosen).select(COLUMNS)
-    with replaced_file(out) as beside:
-        pq.write_table(lists, beside, compression="zstd")
-    unknown = len(set(user_ids) - set(map(str, recommender.user_ids)))
-    served = f"{champion.tags['served']}, version {champion.version}"
-    asked = f"{len(user_ids):,} users, {unknown:,} of them unknown"
-    return f"{out}: {len(lists):,} rows for {asked}; from the {target} champion ({served}){shown}"
+    return champion, as_the_catalogue_is_now(registry.load(champion), home)
 
 
 def as_the_catalogue_is_now(recommender: Recommender, home: Home) -> Recommender:
@@ -120,7 +137,7 @@ def chosen_items(
     recommender: Recommender, only: Sequence[str], include_unavailable: bool
 ) -> tuple[Filter, str]:
     """The filter that was asked for, and how many items it leaves, in words; ClickException for none."""
-    from ml.bridge.shown import allowed_items
+    from ml.bridge.serve.shown import allowed_items
     from ml.retrieval.filters import FilterError, parse_filter
 
     items = len(recommender.item_ids[recommender.target])

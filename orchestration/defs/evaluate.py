@@ -1,21 +1,33 @@
 """Evaluate: what bridge, twin, popularity and peers are worth to cold, sparse and warm users; the gate."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from orchestration.beyond_tables import beyond_rows, price_rows
 from orchestration.cohort_plot import cohort_plot
 from orchestration.config import Home
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.files import replaced_folder
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.peers import best_peer_line
-from orchestration.review_card import METRICS, markdown_table, metric_table, peer_table
+from orchestration.review_card import (
+    CANDIDATES,
+    COHORTS,
+    METRICS,
+    Table,
+    markdown_table,
+    metric_table,
+    peer_table,
+)
 
 if TYPE_CHECKING:
+    from ml.bridge import Training
     from ml.metrics.gate import Decision
+    from ml.metrics.item_facts import ItemFacts
     from ml.metrics.report import Report
 
 NOT_WORSE, ABOVE_POPULARITY, GATE = "bridge_not_worse_than_twin", "recall_above_popularity", "gate_passed"
@@ -40,18 +52,20 @@ REPORT_FILE, PER_USER_FILE, PLOT_FILE = "report.json", "per_user.parquet", "reca
     ],
 )
 def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Recall, precision and NDCG by cohort with 95 % intervals, every user's values kept beside them."""
+    """Recall, precision and NDCG by cohort with 95 % intervals, what lists are like, every user's values."""
     import pyarrow.parquet as pq
 
     import ml.bridge
     from ml.metrics.gate import decide
     from ml.metrics.report import evaluate
+    from orchestration.features import item_facts
 
     target, as_of = target_and_as_of(context)
     folder = Home().models / as_of.isoformat() / target
     training = ml.bridge.Training.load(folder)
     catalogue = len(training.candidates["popularity"].item_ids[target])
     report = evaluate(training.lists, catalogue, CONFIG.evaluation.k, CONFIG.evaluation.seed)
+    report = _with_beyond(report, training, item_facts(target, as_of.isoformat(), CONFIG, Home()))
     plot = cohort_plot(report.rows, CONFIG.evaluation.k)
     with replaced_folder(folder / "evaluation") as beside:
         pq.write_table(report.per_user, beside / PER_USER_FILE)
@@ -61,6 +75,16 @@ def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         metadata=_metadata(report, decision, plot), check_results=_checks(report, decision)
     )
+
+
+def _with_beyond(report: "Report", training: "Training", facts: "ItemFacts") -> "Report":
+    """The report with what the lists are like and, where they are re-ranked, what that changes."""
+    from ml.metrics.beyond import beyond
+    from ml.metrics.price import price
+
+    seed, shown = CONFIG.evaluation.seed, training.reranked
+    priced = [] if shown is None else price(training.lists, shown, facts, report.k, seed)
+    return replace(report, beyond=beyond(training.lists, facts, report.k), price=priced)
 
 
 def read_report(training: Path) -> "Report":
@@ -88,6 +112,7 @@ def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
         "plot": dg.MetadataValue.md(picture),
         **tables,
         **_peers(report),
+        **_beyond(report, decision),
     }
 
 
@@ -101,6 +126,13 @@ def _peers(report: "Report") -> dict[str, dg.MetadataValue]:
         "best_peer": dg.MetadataValue.text(best_peer_line(lifts)),
         "peers": dg.MetadataValue.md(markdown_table(peer_table(report.rows, lifts))),
     }
+
+
+def _beyond(report: "Report", decision: "Decision") -> dict[str, dg.MetadataValue]:
+    tables = {"beyond_accuracy": Table(*beyond_rows(report.beyond, COHORTS, CANDIDATES))}
+    if report.price:
+        tables["re_ranking"] = Table(*price_rows(report.price, COHORTS, decision.serve))
+    return {name: dg.MetadataValue.md(markdown_table(table)) for name, table in tables.items()}
 
 
 def _checks(report: "Report", decision: "Decision") -> list[dg.AssetCheckResult]:

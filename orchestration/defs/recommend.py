@@ -123,7 +123,7 @@ def write_lists(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ml.bridge.shown import unavailable_items
+    from ml.bridge.serve.shown import unavailable_items
 
     rows, schema = 0, _schema(as_of, version, unavailable_items(recommender.attributes))
     with replaced_file(path) as beside, pq.ParquetWriter(beside, schema, compression="zstd") as writer:

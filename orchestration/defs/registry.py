@@ -1,5 +1,6 @@
 """Register: the candidate that the gate named becomes a version in MLflow, with a card for its reviewer."""
 
+import json
 import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from orchestration.config import Config, Home
 from orchestration.defs.evaluate import read_report
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import Card, DomainFacts, markdown
+from orchestration.review_card import Card, DomainFacts, Section, markdown
 
 if TYPE_CHECKING:
     from ml.data import Snapshot
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     partitions_def=TARGET_AS_OF,
     deps=[
         "evaluation",
+        "transferability_check",
         # The card shows what sampled users like, in words.
         dg.AssetDep("user_profiles", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("as_of")),
     ],
@@ -59,9 +61,11 @@ def version_url(name: str, version: str | int) -> str:
 
 def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id: str) -> "Evidence":
     """Read what `bridge` and `evaluation` left of one partition."""
+    from ml.bridge import load
     from ml.metrics.gate import decide
     from ml.metrics.peers import peer_lifts
     from orchestration.defs.snapshot import snapshot_of, snapshot_path
+    from orchestration.explanations import explained_sections
     from orchestration.features import encoder_in_use
     from orchestration.profiles import sample_for_card
     from orchestration.resources.evidence import Evidence
@@ -74,6 +78,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         "sources": config.sources(target),
         "evaluation": config.evaluation.model_dump(),
         "encoder": config.encoder.model_dump(),
+        "recommendations": config.recommendations.model_dump(),
     }
     card = Card(
         target=target,
@@ -85,6 +90,11 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         rows=report.rows,
         lifts=report.lifts,
         peers=peer_lifts(report, config.evaluation.seed),
+        beyond=report.beyond,
+        price=report.price,
+        re_ranking=_rules(training),
+        explained=explained_sections(load(training / "bridge"), config.evaluation.k, config.evaluation.seed),
+        transfer=_transfer(target, as_of.isoformat(), config, home, training, snapshot.digest),
         domains={name: domain_facts(snapshot, name) for name in (target, *config.sources(target))},
         sources=config.sources(target),
         encoder=encoder_in_use(config, home, as_of.isoformat()).key,
@@ -95,6 +105,26 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
     )
     lineage = {"encoder": card.encoder, "git_sha": git_sha(), "dagster_run_id": run_id}
     return Evidence(card, report, training, snapshot_path(as_of.isoformat()), settings, lineage)
+
+
+def _transfer(
+    target: str, as_of: str, config: Config, home: Home, training: Path, digest: str
+) -> list[Section]:
+    from orchestration.transferability import card_sections, matrix
+
+    selection = json.loads((training / "selection.json").read_text())
+    return card_sections(matrix(home, as_of, config.domain_names, digest), target, selection)
+
+
+def _rules(training: Path) -> str:
+    """What changes a training's lists where they are shown, in words; empty where they are as scored."""
+    from ml.retrieval.rerank import RerankRules
+
+    settings = json.loads((training / "selection.json").read_text())["train_settings"]
+    rules = RerankRules(**settings["rerank"]) if settings.get("rerank") else None
+    slots = settings.get("cold_item_slots", 0)
+    room = f"at most {slots} of the last places to new items" if slots else ""
+    return ", ".join(filter(None, [str(rules) if rules and rules.change else "", room]))
 
 
 def domain_facts(snapshot: "Snapshot", domain: str) -> DomainFacts:

@@ -16,6 +16,7 @@ from orchestration.item_attributes import filtered_domains, with_attributes
 from orchestration.partitions import AS_OF, CONFIG
 from orchestration.resources.warehouse import Warehouse
 from orchestration.reviews import reviewed_domains, reviews_before
+from orchestration.user_attributes import attributes_of_users, usable_attributes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +60,8 @@ _GENERATED = (
 )
 # What lists are filtered by, where a catalogue has it.
 _ATTRIBUTES = [["marts", "dim_items"]] if filtered_domains(CONFIG) else []
+# What is known of users, where their files tell something that models may read.
+_USERS = [["marts", "user_attributes"]] if usable_attributes(CONFIG) else []
 # What users wrote, where a log has it.
 _REVIEWS = (
     [dg.AssetDep("review_embeddings", partition_mapping=dg.AllPartitionMapping())]
@@ -131,8 +134,15 @@ def check_items_known(interactions: "pa.Table", items: "pa.Table") -> None:
         )
 
 
-def draw(connection: duckdb.DuckDBPyConnection, day: date, rules: SnapshotRules, items: "pa.Table") -> Path:
-    """Write the snapshot of `day` under these rules, with all of `items`; returns its folder.
+def draw(
+    connection: duckdb.DuckDBPyConnection,
+    day: date,
+    rules: SnapshotRules,
+    items: "pa.Table",
+    attributes: "pa.Table | None" = None,
+) -> Path:
+    """Write the snapshot of `day` under these rules, with all of `items` and the attributes of its users;
+    returns its folder.
 
     The manifest has `rules` where there are any: the rules as configured, and `left_out`, what the k-core
     dropped of each domain.
@@ -147,7 +157,9 @@ def draw(connection: duckdb.DuckDBPyConnection, day: date, rules: SnapshotRules,
         core = core_of_each_domain(interactions, rules.k_core.users, rules.k_core.items)
         interactions, applied["left_out"] = core
     reviews = reviews_before(CONFIG, Home(), day, interactions)
-    return write_snapshot(Home().snapshots, interactions, items, as_of_time(day), applied, reviews)
+    return write_snapshot(
+        Home().snapshots, interactions, items, as_of_time(day), applied, reviews, attributes
+    )
 
 
 def manifest_of(snapshot: Path) -> dict[str, Any]:
@@ -183,6 +195,7 @@ def left_out(manifest: dict[str, Any]) -> dict[str, int]:
         ["marts", "fct_cancellations"],
         dg.AssetDep("item_texts", partition_mapping=dg.AllPartitionMapping()),
         *_ATTRIBUTES,
+        *_USERS,
         *_GENERATED,
         *_REVIEWS,
     ],
@@ -194,7 +207,8 @@ def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -
     key, items = context.partition_key, catalogue_of(Home(), CONFIG.domain_names)
     with warehouse.read() as connection:
         items = with_attributes(connection, CONFIG, items)
-        path = draw(connection, date.fromisoformat(key), CONFIG.snapshot, items)
+        attributes = attributes_of_users(connection, CONFIG)
+        path = draw(connection, date.fromisoformat(key), CONFIG.snapshot, items, attributes)
     point_to(key, path)
     manifest = manifest_of(path)
     return dg.MaterializeResult(
@@ -203,7 +217,7 @@ def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -
             "path": dg.MetadataValue.path(path),
             "dagster/row_count": manifest["interactions"],
             "items": manifest["items"],
-            **({"reviews": manifest["reviews"]} if "reviews" in manifest else {}),
+            **{kind: manifest[kind] for kind in ("reviews", "user_attributes") if kind in manifest},
             "rules": json.dumps(CONFIG.snapshot.model_dump(exclude_none=True)),
             **{f"interactions/{domain}": rows for domain, rows in rows_of_domains(path).items()},
             **{f"left out/{what}": n for what, n in left_out(manifest).items()},

@@ -7,10 +7,12 @@ from typing import Any
 import dagster as dg
 
 from orchestration.config import Calendar, Home, as_of_time
+from orchestration.event_verbs import event_verbs
 from orchestration.files import replaced_folder
 from orchestration.modalities import domains_with_modalities
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.review_card import Table, markdown_table
+from orchestration.transferability import ladder_lines
 
 SNAPSHOT = dg.AssetDep(
     "training_snapshot", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("as_of")
@@ -48,24 +50,31 @@ def horizon(calendar: Calendar, windows: int, as_of: date) -> int:
 
 @dg.asset(
     partitions_def=TARGET_AS_OF,
-    deps=[SNAPSHOT, EMBEDDINGS, *ADAPTED, *MODALITIES],
+    deps=[SNAPSHOT, EMBEDDINGS, *ADAPTED, *MODALITIES, "transferability"],
     group_name="transfer",
     kinds={"python", "pytorch"},
 )
 def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """The recommender of one target that reads every source domain, with its no-transfer twin beside it."""
     import ml.bridge
+    from ml.retrieval.rerank import RerankRules
     from orchestration.features import embedded_snapshot
+    from orchestration.transferability import fewer_sources
 
     target, as_of = target_and_as_of(context)
     home, evaluation = Home(), CONFIG.evaluation
+    snapshot = embedded_snapshot(as_of.isoformat(), CONFIG, home)
     settings = ml.bridge.TrainSettings(
         k=evaluation.k,
         cold_user_fraction=evaluation.cold_user_fraction,
         horizon=horizon(CONFIG.calendar, evaluation.horizon, as_of),
         seed=evaluation.seed,
+        verbs=event_verbs(CONFIG),
+        subsets=fewer_sources(home, as_of.isoformat(), target, snapshot.digest, context.log.info),
+        rerank=RerankRules(**CONFIG.recommendations.rerank),
+        blocks=ml.bridge.Blocks(**CONFIG.blocks.switches),
+        cold_item_slots=CONFIG.recommendations.cold_item_slots,
     )
-    snapshot = embedded_snapshot(as_of.isoformat(), CONFIG, home)
     training = ml.bridge.train(
         snapshot, target, CONFIG.sources(target), settings, on_progress=context.log.info
     )
@@ -78,8 +87,26 @@ def _metadata(selection: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "sources": ", ".join(selection["sources"]) or "none",
         "chosen": dg.MetadataValue.md(markdown_table(choices(selection))),
+        "ladder": dg.MetadataValue.md("\n".join(f"- {line}" for line in ladder_lines(selection))),
+        **(
+            {"attributes": dg.MetadataValue.md(markdown_table(attributes(selection)))}
+            if "attributes" in selection
+            else {}
+        ),
         "selection": dg.MetadataValue.json(dict(selection)),
     }
+
+
+def attributes(selection: Mapping[str, Any]) -> Table:
+    """Which attributes of users and items were tried: those that tell what users take."""
+    from ml.bridge.blocks.association import LEVEL
+
+    rows = [
+        [domain, name, f"{p:.3f}", "yes" if p <= LEVEL else "no"]
+        for domain, found in sorted(selection["attributes"].items())
+        for name, p in sorted(found.items())
+    ]
+    return Table(["domain", "attribute", "p of no relation", "tried"], rows)
 
 
 def choices(selection: Mapping[str, Any]) -> Table:

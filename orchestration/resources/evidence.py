@@ -86,8 +86,20 @@ def figures(report: Report, k: int, candidate: str | None = None) -> dict[str, f
         name = f"{'lift_' if candidate is None else ''}{row.metric}_at_{k}_{row.cohort}"
         found |= {name: row.mean, f"{name}_ci_low": row.low, f"{name}_ci_high": row.high}
         found[f"users_{row.cohort}"] = float(row.users)
+    if candidate is not None:
+        found |= _beyond(report, k, candidate)
     # An empty cohort has no mean, and a NaN in MLflow's table reads like a fault.
     return {name: value for name, value in found.items() if value == value}
+
+
+def _beyond(report: Report, k: int, candidate: str) -> dict[str, float]:
+    """`coverage_at_10_cold` …, and the changes by re-ranking as `rerank_recall_at_10_cold`, `…_ci_low` …"""
+    mine = (row for row in report.beyond if row.candidate == candidate)
+    found = {f"{row.metric}_at_{k}_{row.cohort}": row.value for row in mine}
+    for row in (row for row in report.price if row.candidate == candidate):
+        name = f"rerank_{row.metric}_at_{k}_{row.cohort}"
+        found |= {name: row.mean, f"{name}_ci_low": row.low, f"{name}_ci_high": row.high}
+    return found
 
 
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. :/]")

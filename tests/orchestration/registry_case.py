@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from ml.bridge.contract import Task
 from ml.bridge.lists import LISTS_SCHEMA
-from ml.bridge.popularity import Popularity
-from ml.bridge.recommender import Member, Recommender
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.serve.recommender import Member, Recommender
 from ml.bridge.train import CANDIDATES
 from ml.data import Catalogue, Interactions
 from ml.metrics.gate import decide

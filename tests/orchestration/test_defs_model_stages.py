@@ -9,7 +9,7 @@ import pytest
 from transfer_case import AS_OF, DAY, TARGET, write_world
 
 from orchestration.config import Calendar, Home
-from orchestration.defs.evaluate import evaluation
+from orchestration.defs.evaluate import evaluation, read_report
 from orchestration.defs.recommend import (
     recommendation_lists,
     recommendations,
@@ -21,9 +21,11 @@ from orchestration.defs.registry import model_version
 from orchestration.defs.schedules import champion_moved, mlflow_reviews, review_decisions
 from orchestration.defs.transfer import bridge, choices, horizon
 from orchestration.partitions import CONFIG
+from orchestration.recommendations_config import Recommendations
 from orchestration.resources.registry import Registry
 from orchestration.resources.warehouse import Warehouse
 
+RE_RANKED = Recommendations(diversity=0.6, popularity_penalty=0.3, depth=30)
 STAGES = [bridge, evaluation, model_version, recommendation_lists, recommendations]
 
 
@@ -43,6 +45,8 @@ def materialise(*assets: dg.AssetsDefinition, as_of: str = AS_OF) -> dg.ExecuteI
 def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANDBRIDGE_HOME", str(tmp_path_factory.mktemp("home")))
+        changed = CONFIG.model_copy(update={"recommendations": RE_RANKED})
+        patch.setattr("orchestration.defs.transfer.CONFIG", changed)
         yield Home()
 
 
@@ -90,6 +94,20 @@ class TestPath:
             "gate_passed": True,
         }
         assert metadata(first_run, evaluation)["served"].value == "bridge"
+
+    def test_a_configured_re_ranker_is_priced_and_served(self, home, first_run):
+        price = {
+            (r.candidate, r.cohort, r.metric): r for r in read_report(home.models / AS_OF / TARGET).price
+        }
+        assert price["bridge", "cold", "diversity"].low > 0
+        assert price["bridge", "cold", "novelty"].low > 0
+        assert "recall" in metadata(first_run, evaluation)["re_ranking"].value
+        assert "coverage" in metadata(first_run, evaluation)["beyond_accuracy"].value
+        assert (
+            "diversity 0.6, popularity penalty 0.3" in metadata(first_run, model_version)["review_card"].value
+        )
+        lists = pq.read_table(recommendations_path(home, TARGET)).to_pandas()
+        assert any(not scores.is_monotonic_decreasing for _, scores in lists.groupby("user_id").score)
 
     def test_users_get_k_items_they_have_not_seen(self, home, first_run):
         lists = pq.read_table(recommendations_path(home, TARGET)).to_pandas()

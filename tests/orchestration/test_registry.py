@@ -237,7 +237,7 @@ def test_everything_lies_below_the_home_and_nothing_is_pickled(registry, tmp_pat
     names = files_below(folder)
     assert {
         "pyfunc_model.py",
-        "code/ml/bridge/recommender.py",
+        "code/ml/bridge/serve/recommender.py",
         "artifacts/bridge/weights.safetensors",
     } <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".joblib", ".pyc"))]

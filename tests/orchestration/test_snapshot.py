@@ -59,6 +59,8 @@ def mart(connection, tmp_path, monkeypatch: pytest.MonkeyPatch):
         "create table marts.fct_cancellations (domain varchar, purchase_window date, user_id varchar, "
         "item_id varchar, event_time timestamptz, takes_back double)"
     )
+    names = ("domain", "user_id", "attribute", "value")
+    connection.execute(f"create table marts.user_attributes ({' varchar, '.join(names)} varchar)")
     return connection
 
 
@@ -250,6 +252,6 @@ def test_interactions_with_items_that_were_not_read_stop_the_snapshot(mart) -> N
 def copy_to(connection, path: Path) -> None:
     connection.execute(f"attach '{path}' as home")
     connection.execute("create schema home.marts")
-    for table in ("fct_interactions", "fct_cancellations", "dim_items"):
+    for table in ("fct_interactions", "fct_cancellations", "dim_items", "user_attributes"):
         connection.execute(f"create table home.marts.{table} as from marts.{table}")
     connection.execute("detach home")

@@ -1,0 +1,125 @@
+"""What crosses to cold users when training knows few links between domains, or none: who helps, by how much.
+
+Reads a home in which `landbridge run` has got as far as the embeddings, and writes nothing. The cold users of
+the evaluation are asked about as ever, but training takes everybody for somebody else in every domain, except
+for a share of known links (`--links`). Only scorers that read texts can help at 0. "chosen" is what the
+platform's own selection makes of all candidates on validation users, whose links it may see.
+
+    python benchmarks/zero_overlap.py --config examples/food_kitchen.yaml --home var/food_kitchen
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import argparse
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+
+from ml.bridge.contract import Scorer
+from ml.bridge.controls import unlinked
+from ml.bridge.protocol import Protocol, Split
+from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.similarity import TextSimilarity
+from ml.bridge.scorers.transferred_text import TransferredText
+from ml.bridge.select.blend import Blend
+from ml.bridge.select.candidates import TRANSFERRED, fitted, scenario_candidates
+from ml.bridge.select.choose import choose
+from ml.metrics.intervals import bootstrap_mean, paired_lift
+from ml.metrics.ranking import recall_at_k
+from ml.retrieval.exact import top_k_scores
+
+CHUNK_SCORES = 8_000_000  # dense scores held at once
+
+
+def semantic() -> dict[str, Scorer]:
+    """The scorers that need no link."""
+    measures = {
+        f"text {measure}, {space}": TextSimilarity(measure, space)
+        for measure in ("cosine", "euclidean")
+        for space in ("raw", "common")
+    }
+    learned = {f"transferred_text:f{rank}-s{s:g}": TransferredText(s, rank) for rank, s in TRANSFERRED}
+    return {**measures, **learned}
+
+
+def recalls(members: dict[str, Scorer], blend: Blend, split: Split, k: int) -> np.ndarray:
+    """(u,) recall at k of the split's users; their sources' histories are given."""
+    past, truth = split.past, split.truth.matrix()[split.users] > 0
+    found = [
+        recall_at_k(top_k_scores(blend.score(members, part), k)[0], truth[rows])
+        for rows, part in past.chunks(max(1, CHUNK_SCORES // truth.shape[1]))
+    ]
+    return np.concatenate(found)
+
+
+def alone(scorer: Scorer, split: Split, k: int) -> np.ndarray:
+    """The recalls of one scorer."""
+    return recalls({"it": scorer.fit(split.task)}, Blend({"it": 1.0}), split, k)
+
+
+def chosen(choosing: Split, split: Split, k: int) -> tuple[str, np.ndarray]:
+    """What selection made of all candidates on `choosing`, and its recalls on `split`."""
+    found = choose(choosing, k, lambda line: None)
+    blend = found["cold"].bridge if "cold" in found else Blend({"popularity": 1.0})
+    offered = scenario_candidates("cold", split.task)
+    members = {name: fitted(name, offered[name], split.task) for name in blend.weights}
+    weights = ", ".join(f"{name} {weight:.1f}" for name, weight in blend.weights.items())
+    return weights, recalls(members, blend, split, k)
+
+
+def table(protocol: Protocol, links: float, k: int, stage: str) -> Iterator[str]:
+    """One line a scorer."""
+    choosing = unlinked(protocol.cold("choose"), links)
+    split = choosing if stage == "choose" else unlinked(protocol.cold("measure"), links)
+    floor = alone(Popularity(), split, k)
+    rows = {name: alone(scorer, split, k) for name, scorer in semantic().items()}
+    if stage == "measure":
+        weights, values = chosen(choosing, split, k)
+        rows[f"chosen: {weights}"] = values
+    for name, values in {"popularity": floor, **rows}.items():
+        mean, lift = bootstrap_mean(values), paired_lift(values, floor)
+        yield (
+            f"| {split.task.target} | {links:g} | {name} | {mean.mean:.4f} | "
+            f"{lift.mean:+.4f} [{lift.low:+.4f}, {lift.high:+.4f}] | {lift.n:,} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
+    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    parser.add_argument("--links", type=float, nargs="+", default=[0.0], help="shares of known links")
+    parser.add_argument("--stage", choices=("choose", "measure"), default="measure")
+    args = parser.parse_args()
+    # Before the imports below: they read both once.
+    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
+    from orchestration.adapters import visibility
+    from orchestration.config import Home, load_config
+    from orchestration.features import embedded_snapshot
+
+    config, home = load_config(args.config), Home()
+    key = args.as_of or max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
+    snapshot, k = embedded_snapshot(key, config, home), config.evaluation.k
+    hidden = visibility(config, date.fromisoformat(key))
+    print(f"{snapshot.digest[:16]} as of {key}, cold users, stage {args.stage}\n")
+    print(f"| target | links known | scorer | recall@{k} | over popularity | users |")
+    print("|---|---|---|---|---|---|")
+    for target in args.target or config.domain_names:
+        sources = tuple(config.sources(target))
+        protocol = Protocol(snapshot, target, sources, hidden.cold_user_fraction, hidden.horizon, hidden.seed)
+        for links in args.links:
+            for line in table(protocol, links, k, args.stage):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

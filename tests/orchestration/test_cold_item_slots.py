@@ -1,0 +1,71 @@
+"""What a user writes and reads of new items: the setting with its faults, and the card's table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ml.metrics.report import CohortRow, LiftRow
+from orchestration.config import ConfigError, parse_config
+from orchestration.review_card import Card, DomainFacts, html, markdown, metric_table
+
+SHOP = {
+    "events": {
+        "path": "events.csv",
+        "format": "csv",
+        "columns": {"user": "user_id", "item": "item_id", "time": "timestamp"},
+    },
+    "items": {"path": "items.csv", "format": "csv", "columns": {"item": "item_id", "text": ["title"]}},
+}
+MEANS = {"popularity": 0.0072, "twin": 0.1031, "bridge": 0.1052}
+CARD = Card(
+    target="books",
+    as_of="2026-03-01",
+    k=10,
+    serve="twin",
+    passed=True,
+    reasons=["The twin is certainly better than popularity."],
+    rows=[CohortRow("warm", name, "recall", 0.02, 0.01, 0.03, 500) for name in MEANS],
+    lifts=[LiftRow("warm", "recall", 0.0, -0.01, 0.01, 500)],
+    domains={"books": DomainFacts(1000, 300, 100, 0, "2026-01-01", "2026-02-28")},
+    sources=[],
+    encoder="encoder",
+    data_digest="0" * 64,
+)
+COLD_ROWS = [CohortRow("cold_items", n, "recall", m, m - 0.01, m + 0.01, 1048) for n, m in MEANS.items()]
+COLD_LIFT = LiftRow("cold_items", "recall", 0.0021, -0.001, 0.005, 1048)
+
+
+def configured(slots):
+    document = {
+        "calendar": {"grain": "month", "start": "2024-01-01", "end": "2024-06-01"},
+        "identity": "shared",
+        "domains": {"books": SHOP},
+        "recommendations": {"cold_item_slots": slots},
+    }
+    return parse_config(document, Path("landbridge.yaml"))
+
+
+def test_lists_have_no_room_for_new_items_unless_it_is_asked_for():
+    assert configured(2).recommendations.cold_item_slots == 2
+    assert configured(0).recommendations == type(configured(0).recommendations)()
+
+
+@pytest.mark.parametrize("slots", [-1, "many", 1.5, 1000])
+def test_a_wrong_number_of_places_is_a_fault_that_names_its_key(slots):
+    with pytest.raises(ConfigError, match=r"recommendations\.cold_item_slots"):
+        configured(slots)
+
+
+def test_the_card_shows_cold_items_apart_and_only_where_they_were_measured():
+    measured = replace(CARD, rows=[*CARD.rows, *COLD_ROWS], lifts=[*CARD.lifts, COLD_LIFT])
+    for write in (markdown, html):
+        assert "Cold items" not in write(CARD)
+        page = write(measured)
+        assert "Cold items: recall@10" in page
+        assert "1,048" in page
+        assert ".1052" in page.replace("\u00a0", " ")
+    # The main table and what is read from it stay those of users.
+    assert metric_table(measured.rows, measured.lifts, "recall") == metric_table(
+        CARD.rows, CARD.lifts, "recall"
+    )
