@@ -29,7 +29,7 @@ def explained_sections(bridge: Recommender, k: int, seed: int) -> list[Section]:
         return []
     lines = (
         "the bridge's lists of sampled users: the mean share, by domain, of what speaks for a listed item "
-        "(docs/BRIDGE.md); the rest is the same for every user",
+        "(docs/ALGORITHM.md); the rest is the same for every user",
         *(f"{row.cohort}: {ASKED_AS[row.cohort]}" for row in found),
     )
     samples = [_sample_list(bridge, row.cohort, seed) for row in found]

@@ -317,11 +317,19 @@ COMPLETE_JOURNEY = Example(
     },
 )
 
+# Two files of the examples above, read as one configuration; the shop's countries are one domain here.
+FILMS_TO_RETAIL = Example(
+    files=MOVIELENS_LATEST.files | ONLINE_RETAIL.files,
+    events=MOVIELENS_LATEST.events | {"shop": sorted(r for rows in ONLINE_RETAIL.events.values() for r in rows)},
+    items=MOVIELENS_LATEST.items | {"shop": ONLINE_RETAIL.items["abroad"]},
+)
+
 EXAMPLES = {
     "amazon_2014": AMAZON_2014,
     "amazon_2018": AMAZON_2018,
     "amazon_2023": AMAZON_2023,
     "complete_journey": COMPLETE_JOURNEY,
+    "films_to_retail": FILMS_TO_RETAIL,
     "food_kitchen": FOOD_KITCHEN,
     "movielens_1m": MOVIELENS_1M,
     "movielens_latest": MOVIELENS_LATEST,
