@@ -24,7 +24,7 @@ from ml.bridge.select.transfer_matrix import Transferability
 
 def lines(column: Transferability, seconds: tuple[float, float]) -> list[str]:
     """One target's table and what becomes of it."""
-    from orchestration.review_card import markdown_table
+    from orchestration.pages import markdown_table
     from orchestration.transferability import agreement, ground_table, in_short, transfer_table
 
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestration.review_card import Section, Table
+from orchestration.pages import Section, Table
 
 if TYPE_CHECKING:
     from ml.bridge import Recommender

@@ -7,11 +7,11 @@ description in MLflow) and as self-contained HTML (an artifact of its run).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestration.beyond_tables import beyond_rows, meaning, price_line, price_rows
+from orchestration.pages import Section, Table, html_page, markdown_page
 from orchestration.peers import BEST, peer_rows, standing
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = ("popularity", "twin", "bridge")
 COHORTS = ("cold", "sparse", "warm", "all")
+# Cohorts that stand in tables of their own: users after their first events, and items without a past.
+NEW_USERS = {f"new_{n}": f"{n} event{'s' * (n > 1)}" for n in (1, 2, 3, 5)}
 COLD_ITEMS = "cold_items"
 METRICS = ("recall", "precision", "ndcg")
 FEW_USERS = 100  # below this a cohort's interval is too wide to tell a usual lift from none
@@ -73,24 +75,6 @@ class Card:
     re_ranking: str = ""
     transfer: Sequence[Section] = ()
     explained: Sequence[Section] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text, the first column being the row's name."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One heading of the card with its lines and, below them, an optional table and an SVG (HTML only)."""
-
-    title: str
-    lines: Sequence[str] = field(default_factory=tuple)
-    table: Table | None = None
-    picture: str = ""
 
 
 def verdict(card: Card) -> str:
@@ -148,7 +132,7 @@ def metric_table(
         if not found:
             continue
         figures = [_figure(cells.get((cohort, name))) for name in CANDIDATES]
-        facts = [cohort.replace("_", " "), f"{found[0].users:,}", *figures]
+        facts = [NEW_USERS.get(cohort, cohort.replace("_", " ")), f"{found[0].users:,}", *figures]
         body.append([*facts, _figure(paired.get(cohort), sign="+")])
     return Table(["cohort", "users", *CANDIDATES, "lift over twin"], body)
 
@@ -169,8 +153,19 @@ def sections(card: Card) -> list[Section]:
     ]
     gate = Section(f"Gate: {'passed' if card.passed else 'not passed'}", card.reasons)
     limits = Section("Known limits", known_limits(card) or ["None that the figures show."])
-    measured = [*metrics, *_cold_items(card), *_peers(card), *_beyond(card)]
+    measured = [*metrics, *_new_users(card), *_cold_items(card), *_peers(card), *_beyond(card)]
     return [gate, *measured, *card.transfer, *card.explained, *_profiles(card), _data(card), limits]
+
+
+def _new_users(card: Card) -> list[Section]:
+    """What the first events of a new user change; or nothing where no test user has more than one."""
+    table = metric_table(card.rows, card.lifts, "recall", tuple(NEW_USERS))
+    lines = (
+        "the cold test users again, with their first events in the target; the truth is what came after",
+        "the models are those that had not seen these users: a new event counts without a retrain",
+    )
+    title = f"New users: recall@{card.k} after their first events"
+    return [Section(title, lines, table)] if table.rows else []
 
 
 def _cold_items(card: Card) -> list[Section]:
@@ -245,77 +240,9 @@ def _span(facts: DomainFacts) -> str:
 
 def markdown(card: Card) -> str:
     """The card as GitHub-flavoured markdown."""
-    parts = [f"**{verdict(card)}**"]
-    for section in sections(card):
-        parts.append(f"**{section.title}**")  # MLflow prints headings like text
-        if section.lines:
-            parts.append("\n".join(f"- {line}" for line in section.lines))
-        if section.table:
-            parts.append(markdown_table(section.table))
-    return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(table: Table) -> str:
-    """A markdown table, names to the left and figures to the right."""
-    rule = [":--"] + ["--:"] * (len(table.header) - 1)
-    # The em space keeps columns apart in MLflow, whose tables have no padding.
-    spaced = [[row[0], *(f"&emsp;{cell}" for cell in row[1:])] for row in (table.header, *table.rows)]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in spaced]  # an id may hold a bar
-    return "\n".join("| " + " | ".join(row) + " |" for row in (escaped[0], rule, *escaped[1:]))
+    return markdown_page(verdict(card), sections(card))
 
 
 def html(card: Card) -> str:
-    """The card as one HTML file: no script, nothing fetched, light and dark."""
-    title = f"{card.target} as of {card.as_of}"
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict {escape(card.serve)}">{escape(verdict(card))}</p>',
-    ]
-    for section in sections(card):
-        parts.append(f"<h2>{escape(section.title)}</h2>")
-        if section.lines:
-            parts.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in section.lines) + "</ul>")
-        if section.table:
-            parts.append(_html_table(section.table))
-        if section.picture:
-            parts.append(f'<div class="scroll">{section.picture}</div>')
-    return _PAGE.format(title=escape(title), style=_STYLE, body="".join(parts))
-
-
-def _html_table(table: Table) -> str:
-    # Words read from the left, figures compare from the right.
-    words = [any(row[i][:1].isalpha() for row in table.rows) for i in range(len(table.header))]
-    look = [' class="words"' if column else "" for column in words]
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(look, table.header, strict=True)
-    )
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{kind}>{escape(c)}</td>" for kind, c in zip(look[1:], row[1:], strict=True))
-        + "</tr>"
-        for row in table.rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style>
-</head>
-<body>{body}</body>
-</html>
-"""
-_STYLE = """
-:root { color-scheme: light dark; --line: #8886; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 1.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 1.6rem; }
-.verdict { font-size: 1.1rem; padding: .6rem .9rem; border-left: 5px solid #0072b2; background: #0072b21a; }
-.verdict.twin { border-color: #e69f00; background: #e69f001a; }
-.verdict.popularity { border-color: #d55e00; background: #d55e001a; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, .words { text-align: left; }
-"""
+    """The card as one HTML file."""
+    return html_page(f"{card.target} as of {card.as_of}", verdict(card), card.serve, sections(card))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.config import Home
 from orchestration.files import replaced_file
+from orchestration.pages import Section, Table
 from orchestration.peers import short
-from orchestration.review_card import Section, Table
 
 if TYPE_CHECKING:
     from ml.bridge.select.transfer_matrix import Cell, Transferability

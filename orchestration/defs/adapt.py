@@ -15,8 +15,8 @@ from orchestration.adapters import ADAPTER, DECISION, Adapters, visibility
 from orchestration.config import Config, Home, as_of_time
 from orchestration.documents import documents_of
 from orchestration.files import replaced_folder
+from orchestration.pages import Table, markdown_table
 from orchestration.partitions import AS_OF, CONFIG
-from orchestration.review_card import Table, markdown_table
 
 if TYPE_CHECKING:
     from ml.data import Snapshot

@@ -12,14 +12,15 @@ from orchestration.cohort_plot import cohort_plot
 from orchestration.config import Home
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.files import replaced_folder
+from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.peers import best_peer_line
 from orchestration.review_card import (
     CANDIDATES,
     COHORTS,
+    COLD_ITEMS,
     METRICS,
-    Table,
-    markdown_table,
+    NEW_USERS,
     metric_table,
     peer_table,
 )
@@ -104,6 +105,11 @@ def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
         metric: dg.MetadataValue.md(markdown_table(metric_table(report.rows, report.lifts, metric)))
         for metric in METRICS
     }
+    further = {
+        name: dg.MetadataValue.md(markdown_table(metric_table(report.rows, report.lifts, "recall", cohorts)))
+        for name, cohorts in (("new_users", tuple(NEW_USERS)), ("cold_items", (COLD_ITEMS,)))
+        if any(row.cohort in cohorts for row in report.rows)
+    }
     picture = f"![recall by cohort](data:image/png;base64,{base64.b64encode(plot).decode()})"
     reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
     return {
@@ -111,6 +117,7 @@ def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
         "gate": dg.MetadataValue.md(reasons),
         "plot": dg.MetadataValue.md(picture),
         **tables,
+        **further,
         **_peers(report),
         **_beyond(report, decision),
     }

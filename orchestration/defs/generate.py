@@ -11,8 +11,8 @@ import dagster as dg
 from orchestration.config import Home
 from orchestration.generation import writes
 from orchestration.live import LiveProgress
+from orchestration.pages import Table, markdown_table
 from orchestration.partitions import AS_OF, CONFIG, DOMAINS
-from orchestration.review_card import Table, markdown_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from orchestration.config import Home
+from orchestration.pages import Table, markdown_table
 from orchestration.partitions import AS_OF, CONFIG
-from orchestration.review_card import Table, markdown_table
 
 SAMPLED_USERS = 3
 

@@ -11,8 +11,9 @@ import dagster as dg
 from orchestration.config import Config, Home
 from orchestration.defs.evaluate import read_report
 from orchestration.defs.transfer import target_and_as_of
+from orchestration.pages import Section
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import Card, DomainFacts, Section, markdown
+from orchestration.review_card import Card, DomainFacts, markdown
 
 if TYPE_CHECKING:
     from ml.data import Snapshot

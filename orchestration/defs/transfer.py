@@ -10,8 +10,8 @@ from orchestration.config import Calendar, Home, as_of_time
 from orchestration.event_verbs import event_verbs
 from orchestration.files import replaced_folder
 from orchestration.modalities import domains_with_modalities
+from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import Table, markdown_table
 from orchestration.transferability import ladder_lines
 
 SNAPSHOT = dg.AssetDep(

@@ -14,8 +14,8 @@ from orchestration.defs.transfer import (
     horizon,
     target_and_as_of,
 )
+from orchestration.pages import markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import markdown_table
 
 if TYPE_CHECKING:
     from ml.bridge.protocol import Protocol

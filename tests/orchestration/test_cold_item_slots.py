@@ -57,6 +57,17 @@ def test_a_wrong_number_of_places_is_a_fault_that_names_its_key(slots):
         configured(slots)
 
 
+def test_the_card_shows_what_first_events_change_and_leaves_out_what_was_not_measured():
+    rows = [CohortRow(c, n, "recall", m, m, m, 200) for c in ("new_1", "new_5") for n, m in MEANS.items()]
+    page = markdown(replace(CARD, rows=[*CARD.rows, *rows]))
+    assert "New users: recall@10 after their first events" in page
+    assert [n for n in ("1 event", "2 events", "3 events", "5 events") if f"| {n} |" in page] == [
+        "1 event",
+        "5 events",
+    ]
+    assert "New users" not in markdown(CARD)
+
+
 def test_the_card_shows_cold_items_apart_and_only_where_they_were_measured():
     measured = replace(CARD, rows=[*CARD.rows, *COLD_ROWS], lifts=[*CARD.lifts, COLD_LIFT])
     for write in (markdown, html):

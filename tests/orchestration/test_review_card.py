@@ -6,16 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from orchestration.cohort_plot import cohort_plot
-from orchestration.review_card import (
-    Card,
-    DomainFacts,
-    html,
-    known_limits,
-    markdown,
-    markdown_table,
-    metric_table,
-    verdict,
-)
+from orchestration.pages import markdown_table
+from orchestration.review_card import Card, DomainFacts, html, known_limits, markdown, metric_table, verdict
 
 
 @dataclass(frozen=True)

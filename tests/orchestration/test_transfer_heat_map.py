@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from ml.bridge.select.transfer_matrix import Cell, Ground, Transferability
-from orchestration.review_card import Card, Section, html, markdown
+from orchestration.pages import Section
+from orchestration.review_card import Card, html, markdown
 from orchestration.transfer_heat_map import _colours, heat_map
 
 

@@ -9,8 +9,8 @@ from transfer_case import AS_OF, TARGET, write_world
 
 from orchestration.config import Home
 from orchestration.defs.transferability import transferability, transferability_check
+from orchestration.pages import markdown_table
 from orchestration.partitions import CONFIG
-from orchestration.review_card import markdown_table
 from orchestration.runs import RANGE_END, RANGE_START, multi_key
 from orchestration.transferability import (
     agreement,

@@ -320,7 +320,8 @@ COMPLETE_JOURNEY = Example(
 # Two files of the examples above, read as one configuration; the shop's countries are one domain here.
 FILMS_TO_RETAIL = Example(
     files=MOVIELENS_LATEST.files | ONLINE_RETAIL.files,
-    events=MOVIELENS_LATEST.events | {"shop": sorted(r for rows in ONLINE_RETAIL.events.values() for r in rows)},
+    events=MOVIELENS_LATEST.events
+    | {"shop": sorted(r for rows in ONLINE_RETAIL.events.values() for r in rows)},
     items=MOVIELENS_LATEST.items | {"shop": ONLINE_RETAIL.items["abroad"]},
 )
 
