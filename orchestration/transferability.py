@@ -19,10 +19,10 @@ HEADER = (
     "cohort",
     "estimated lift",
     "users",
-    "known to the source",
+    "known to it",
     "without it",
     "measured lift",
-    "test users",
+    "users",
 )
 
 

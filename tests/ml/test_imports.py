@@ -74,3 +74,19 @@ def test_the_blocker_blocks():
     done = subprocess.run([sys.executable, "-c", BLOCKER + "import duckdb"], capture_output=True, text=True)
     assert done.returncode != 0
     assert "duckdb is blocked" in done.stderr
+
+
+BRIDGE_FOLDERS = ("blocks", "scorers", "select", "serve")
+
+
+@pytest.mark.parametrize("folder", BRIDGE_FOLDERS)
+def test_a_folder_of_the_bridge_imports_only_from_those_before_it(folder):
+    later = BRIDGE_FOLDERS[BRIDGE_FOLDERS.index(folder) + 1 :]
+    found = {
+        f"{path.name} imports {node.module}"
+        for path in (ROOT / "ml" / "bridge" / folder).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ml.bridge.")
+        if (node.module or "").split(".")[2] in later
+    }
+    assert not found
