@@ -7,9 +7,9 @@ whole catalogue ranked. `bridge -` is the paired difference, bridge minus row, w
     python benchmarks/evidence.py --config examples/food_kitchen.yaml --home var/food_kitchen --protocol cold
 
 protocols: cold (hashed users without target history), time (the last windows hidden; --from DATE hides all
-from that day on), last (the last fifth of every target history). With `time` and `last` further rows are
-blends chosen without sources, and without text: what each is worth. --fits prints fit time and memory of
-every candidate instead.
+from that day on), newcomers (users who come to the target after it from a source they knew before), last (the
+last fifth of every target history). With `time` and `last` further rows are blends chosen without sources, and
+without text: what each is worth. --fits prints fit time and memory of every candidate instead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def lists_of(protocol: Protocol, name: str, k: int, say: Callable[[str], None]) 
     picked = choose_peers(choosing, k, say)
     asked = Asked.of(getattr(protocol, name)("measure"))
     blends = {candidate: blends_of(candidate, chosen) for candidate in ("bridge", "twin", "popularity")}
-    if name != "cold":
+    if name in ("time", "last"):
         blends |= ablations(tried, k)
     return pa.concat_tables(
         [*(plain for plain, _ in measured([asked], blends, k)), *peer_lists(asked, picked, k, say)]
@@ -140,8 +140,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--home", required=True)
-    parser.add_argument("--protocol", choices=("cold", "time", "last"), default="cold")
-    parser.add_argument("--from", dest="cut", type=date.fromisoformat, help="time: hide all from this day on")
+    parser.add_argument("--protocol", choices=("cold", "time", "newcomers", "last"), default="cold")
+    parser.add_argument("--from", dest="cut", type=date.fromisoformat, help="hide all from this day on")
     parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
     parser.add_argument("--fits", action="store_true", help="what every candidate costs, instead")
     args = parser.parse_args()

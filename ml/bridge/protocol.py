@@ -79,6 +79,7 @@ class Protocol:
     device: str = "auto"
     memo: dict[Hashable, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
     subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    found: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]] = field(default_factory=dict)
 
     @cached_property
     def _interactions(self) -> dict[str, Interactions]:
@@ -91,7 +92,7 @@ class Protocol:
     def _task(self, interactions: Mapping[str, Interactions]) -> Task:
         kept = {d: interactions[d] for d in (*self.sources, self.target)}
         catalogues = self.snapshot.catalogues
-        memory = self.memo, self.subsets
+        memory = self.memo, self.subsets, self.found
         return Task(self.target, self.sources, kept, catalogues, self.seed, self.device, *memory)
 
     def served(self) -> Task:
@@ -136,6 +137,14 @@ class Protocol:
         task, truth, asked = self._cut(stage)
         users = np.flatnonzero(asked & (truth.counts() > 0) & (task.interactions[self.target].counts() > 0))
         return Split("time", task, users, truth, self.snapshot.users)
+
+    def newcomers(self, stage: Literal["choose", "measure"]) -> Split:
+        """The cut of `time`, and the users who come to the target after it from a source they knew before."""
+        task, truth, asked = self._cut(stage)
+        own = task.interactions[self.target].counts()
+        known = np.sum([log.counts() for log in task.interactions.values()], axis=0) > own
+        users = np.flatnonzero(asked & known & (own == 0) & (truth.counts() > 0))
+        return Split("cold", task, users, truth, self.snapshot.users)
 
     def cold_items(self, stage: Literal["choose", "measure"]) -> Split:
         """The cut of `time`, and of what comes after it only cold items: those with text and without any

@@ -132,6 +132,22 @@ def test_the_last_share_of_a_history_is_hidden_and_asked_for(world, share):
     assert not pairs(choose.task.interactions["books"]) & (pairs(test.truth) | pairs(choose.truth))
 
 
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.integers(1, 8))
+def test_newcomers_are_known_elsewhere_and_come_after_the_cut(world, horizon):
+    protocol = protocol_of(world, sources=("films",), horizon=horizon)
+    books, films = (world.interactions[d] for d in ("books", "films"))
+    for stage, end in (("choose", 20 - horizon), ("measure", 20)):
+        split = protocol.newcomers(stage)
+        cut = end - horizon
+        came = set(books.since(cut).before(end).users) - set(books.before(cut).users)
+        expected = {int(u) for u in came & set(films.before(cut).users)}
+        assert set(split.users.tolist()) <= expected
+        assert pairs(split.task.interactions["books"]) == pairs(books.before(cut))
+    asked = [set(protocol.newcomers(stage).users.tolist()) for stage in ("choose", "measure")]
+    assert not asked[0] & asked[1]
+
+
 def test_both_scenarios_ask_somebody_of_the_world(world):
     protocol = protocol_of(world)
     for split in (
