@@ -1,8 +1,8 @@
 """landbridge.yaml as frozen models: every key, its default and its check, here and in parts beside it.
 
 `domain_config` has what is said of one domain, `language_config` what is said of language models,
-`blocks_config` of what models may read, `factors_config` of factors, `retrieval_config` of indexes,
-`recommendations_config` of the lists served.
+`blocks_config` of what models may read, `search_config` of the search for settings, `factors_config` of
+factors, `retrieval_config` of indexes, `recommendations_config` of the lists served.
 
 A fault is reported as one line that names the file, the key and what was expected, before anything runs.
 """
@@ -31,6 +31,7 @@ from orchestration.factors_config import Factors
 from orchestration.language_config import Encoder, Generator
 from orchestration.recommendations_config import Recommendations
 from orchestration.retrieval_config import Retrieval
+from orchestration.search_config import Search
 
 DEFAULT_CONFIG = Path(__file__).parent.parent / "landbridge.yaml"
 _ENV = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -137,6 +138,7 @@ class Config(Model):
     factors: Factors = Factors()
     evaluation: Evaluation = Evaluation()
     blocks: Blocks = Blocks()
+    search: Search = Search()
     retrieval: Retrieval = Retrieval()
     recommendations: Recommendations = Recommendations()
     promotion: Promotion = Promotion()

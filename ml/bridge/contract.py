@@ -25,7 +25,8 @@ class Task:
     """What a scorer may read when it is fitted: the visible interactions of the target and of its sources.
 
     A twin's task has no sources. Weights are scaled to mean 1 per domain. subsets: scenario -> fewer sources
-    that candidates may also read (`ml.bridge.select.transferability`).
+    that candidates may also read (`ml.bridge.select.transferability`). found: scenario -> (name, settings) of
+    further candidates (`ml.bridge.select.search_space`).
     """
 
     target: str
@@ -36,6 +37,7 @@ class Task:
     device: str = "auto"
     memo: dict[Hashable, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
     subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    found: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]] = field(default_factory=dict)
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.bridge.blocks.switches import Blocks, readable
+from ml.bridge.blocks.switches import Blocks, Tested, readable
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.measure import FURTHER, SCENARIOS, asked_of, blends_of, fit_all, measured, new_items_of
 from ml.bridge.protocol import Protocol
@@ -49,6 +49,8 @@ class TrainSettings:
     verbs: Mapping[str, str] = field(default_factory=dict)
     # Scenario -> sets of fewer sources that are tried beside all (`select/transferability.py`).
     subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    # Scenario -> (name, settings) of what a search found: further candidates (`select/search_space.py`).
+    found: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]] = field(default_factory=dict)
     rerank: RerankRules | None = None
     blocks: Blocks = field(default_factory=Blocks)
     cold_item_slots: int = 0
@@ -100,10 +102,7 @@ def train(
 ) -> Training:
     """Choose, measure and refit the bridge into `target`; `snapshot` carries embeddings of what has text."""
     say = on_progress or (lambda line: None)
-    useful = tuple(d for d in sorted(sources) if len(snapshot.interactions[d]))
-    rules = (settings.cold_user_fraction, settings.horizon, settings.seed, settings.device)
-    whole = Protocol(snapshot, target, useful, *rules, subsets=settings.subsets)
-    protocol, tests = readable(whole, settings.blocks)
+    protocol, tests = protocol_of(snapshot, target, sources, settings)
     chosen: dict[str, Choice] = {}
     picked: dict[str, dict[str, str]] = {}
     for scenario in (*SCENARIOS, *FURTHER):
@@ -121,7 +120,7 @@ def train(
             shown += [] if reranked is None else [reranked]
         lists += peer_lists(asked[0], picked, settings.k, say)
     say(f"{target}: fitting what is served")
-    selection = _selection(protocol.snapshot, target, useful, settings, chosen, picked)
+    selection = _selection(protocol, settings, chosen, picked)
     selection |= {"ladder": ladders(blends), **({"attributes": tests} if tests else {})}
     served = protocol.served()
     new_items = new_items_of(settings.cold_item_slots, served)
@@ -136,6 +135,17 @@ def train(
     return Training(
         candidates, pa.concat_tables(lists), selection, pa.concat_tables(shown) if shown else None
     )
+
+
+def protocol_of(
+    snapshot: Snapshot, target: str, sources: Iterable[str], settings: TrainSettings
+) -> tuple[Protocol, Tested]:
+    """The splits that training asks, on what may be read of the sources with anything before as-of; and the
+    p-values of the attributes that there are."""
+    useful = tuple(d for d in sorted(sources) if len(snapshot.interactions[d]))
+    rules = (settings.cold_user_fraction, settings.horizon, settings.seed, settings.device)
+    whole = Protocol(snapshot, target, useful, *rules, subsets=settings.subsets, found=settings.found)
+    return readable(whole, settings.blocks)
 
 
 def _of_scenario(found: Mapping[str, T], scenario: str) -> dict[str, T]:
@@ -169,9 +179,7 @@ def _recommender(
 
 
 def _selection(
-    snapshot: Snapshot,
-    target: str,
-    sources: tuple[str, ...],
+    protocol: Protocol,
     settings: TrainSettings,
     chosen: Mapping[str, Choice],
     picked: Mapping[str, Mapping[str, str]],
@@ -184,14 +192,17 @@ def _selection(
         }
         for cohort, choice in chosen.items()
     }
+    snapshot = protocol.snapshot
+    # A training without a search says nothing of one.
+    given = {key: value for key, value in asdict(settings).items() if key != "found" or value}
     read = {log.reviews.encoder for log in snapshot.interactions.values() if log.reviews is not None}
     return {
         **({"review_encoder": max(read)} if any(read) else {}),
-        "target": target,
-        "sources": list(sources),
+        "target": protocol.target,
+        "sources": list(protocol.sources),
         "as_of": snapshot.as_of,
         "data_digest": snapshot.digest,
-        "train_settings": asdict(settings),
+        "train_settings": given,
         "cohorts": cohorts,
         "peers": {cohort: dict(names) for cohort, names in picked.items()},
     }

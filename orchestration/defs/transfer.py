@@ -1,8 +1,9 @@
 """Transfer: train the bridge of one target, its twin and popularity, on what was known before one moment."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,6 +14,11 @@ from orchestration.modalities import domains_with_modalities
 from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.transferability import ladder_lines
+
+if TYPE_CHECKING:
+    from ml.bridge import TrainSettings
+    from ml.data import Snapshot
+    from orchestration.search import Trial
 
 SNAPSHOT = dg.AssetDep(
     "training_snapshot", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("as_of")
@@ -59,6 +65,7 @@ def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     import ml.bridge
     from ml.retrieval.rerank import RerankRules
     from orchestration.features import embedded_snapshot
+    from orchestration.search import candidates
     from orchestration.transferability import fewer_sources
 
     target, as_of = target_and_as_of(context)
@@ -75,12 +82,41 @@ def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         blocks=ml.bridge.Blocks(**CONFIG.blocks.switches),
         cold_item_slots=CONFIG.recommendations.cold_item_slots,
     )
+    searched = _searched(context, snapshot, settings) if CONFIG.search.trials else {}
+    settings = replace(settings, found=candidates(searched, CONFIG.search.keep))
     training = ml.bridge.train(
         snapshot, target, CONFIG.sources(target), settings, on_progress=context.log.info
     )
     with replaced_folder(home.models / as_of.isoformat() / target) as folder:
         training.save(folder)
-    return dg.MaterializeResult(metadata=_metadata(training.selection))
+    return dg.MaterializeResult(metadata=_metadata(training.selection) | _of_searches(searched))
+
+
+def _searched(
+    context: dg.AssetExecutionContext, snapshot: "Snapshot", settings: "TrainSettings"
+) -> "dict[str, list[Trial]]":
+    """The trials of each scenario, logged in MLflow as they end."""
+    from ml.bridge.train import protocol_of
+    from orchestration.resources.registry import model_name
+    from orchestration.resources.search_runs import runs_of
+    from orchestration.search import search
+
+    target, as_of = target_and_as_of(context)
+    protocol, _ = protocol_of(snapshot, target, CONFIG.sources(target), settings)
+    facts = {**CONFIG.search.model_dump(), "seed": settings.seed}
+    logged = runs_of(Home(), model_name(target), as_of.isoformat(), facts, settings.k)
+    return search(protocol, CONFIG.search, settings.k, logged, context.log.info)
+
+
+def _of_searches(searched: "Mapping[str, list[Trial]]") -> dict[str, Any]:
+    from orchestration.search import in_short, trials_table
+
+    return {
+        f"search_{scenario}": dg.MetadataValue.md(
+            f"{in_short(trials, CONFIG.search.keep)}\n\n{markdown_table(trials_table(trials))}"
+        )
+        for scenario, trials in searched.items()
+    }
 
 
 def _metadata(selection: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from ml.bridge.scorers.transferred_text import TransferredText
 from ml.bridge.scorers.union import JointSVD, UnionALS
 from ml.bridge.select.attribute_candidates import attribute_candidates
 from ml.bridge.select.mapper_candidates import mapper_candidates
+from ml.bridge.select.search_space import found_candidates
 from ml.metrics.cohorts import COLD_ITEMS
 
 # The share of further modalities in the penalty; that they say nothing is the candidate without them.
@@ -259,4 +260,5 @@ def scenario_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
         found |= source_candidates(scenario, task) | modality_candidates(scenario, task)
         found |= review_candidates(scenario, task) | semantic_candidates(scenario, task)
         found |= mapper_candidates(scenario, task)
-    return found | attribute_candidates(scenario, task) | subset_candidates(scenario, task)
+    found |= attribute_candidates(scenario, task) | subset_candidates(scenario, task)
+    return found | found_candidates(scenario, task)
