@@ -33,11 +33,12 @@ from ml.bridge.histories import histories
 from ml.bridge.protocol import Protocol, Split
 from ml.bridge.scorers.popularity import Popularity
 from ml.bridge.scorers.ridge import RidgeBridge
-from ml.data import INTERACTIONS_SCHEMA, Snapshot, read_snapshot, write_snapshot
+from ml.data import Snapshot
 from ml.metrics.intervals import paired_lift
 from ml.metrics.ranking import recall_at_k
 from ml.retrieval.exact import top_k_scores
 from ml.retrieval.filters import ItemAttributes, Labels
+from ml.snapshot_files import INTERACTIONS_SCHEMA, read_snapshot, write_snapshot
 
 DEPARTMENTS = {
     "GROCERY": "grocery",

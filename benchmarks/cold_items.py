@@ -11,13 +11,6 @@ what it costs to give them the last places of every list.
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-import argparse
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 import torch
 
 from ml.bridge.contract import Scorer, Task
@@ -130,42 +124,27 @@ def price(protocol: Protocol, chosen: Mapping[str, Choice], k: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
+    parser = prepared.parser(__doc__)
     parser.add_argument("--time", required=True, help="a date: everything at or after it is hidden")
-    parser.add_argument("--targets", nargs="+", help="by default every domain")
     parser.add_argument("--price", action="store_true", help="only what room for cold items costs")
-    parser.add_argument("--k", type=int, default=10)
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.config import Home, load_config
-    from orchestration.features import embedded_snapshot
-
-    config, home = load_config(args.config), Home()
-    as_of = max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    snapshot = embedded_snapshot(as_of, config, home)
+    home = prepared.opened(args)
     moment = int(datetime.fromisoformat(args.time).replace(tzinfo=UTC).timestamp() * 1_000_000)
-    rules = config.evaluation
-    for target in args.targets or config.domain_names:
-        sources = tuple(config.sources(target))
-        protocol = Protocol(
-            snapshot, target, sources, rules.cold_user_fraction, snapshot.as_of - moment, rules.seed
-        )
+    for protocol in home.protocols(home.snapshot.as_of - moment):
+        target, k = protocol.target, home.k
         split = protocol.cold_items("measure")
         new = np.bincount(split.task.interactions[target].items, minlength=split.truth.n_items) == 0
         print(
             f"\n{target} at {args.time}: {new.sum():,} items without interaction, {split.allowed.sum():,} of "
             f"them with text; {len(split.users):,} users asked; by chance recall is "
-            f"{args.k / max(split.allowed.sum(), args.k):.4f}\n"
+            f"{k / max(split.allowed.sum(), k):.4f}\n"
         )
-        chosen = choose(protocol.cold_items("choose"), args.k, lambda line: None)
+        chosen = choose(protocol.cold_items("choose"), k, lambda line: None)
         if not args.price:
-            among_themselves(split, chosen.get(COLD_ITEMS), args.k)
+            among_themselves(split, chosen.get(COLD_ITEMS), k)
         else:
-            cohorts = choose(protocol.time("choose"), args.k, lambda line: None)
-            price(protocol, {"cold": Choice(POPULARITY, POPULARITY, {}), **cohorts, **chosen}, args.k)
+            cohorts = choose(protocol.time("choose"), k, lambda line: None)
+            price(protocol, {"cold": Choice(POPULARITY, POPULARITY, {}), **cohorts, **chosen}, k)
 
 
 if __name__ == "__main__":

@@ -14,20 +14,15 @@ sources, and without text: what each is worth. --fits prints fit time and memory
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-import argparse
 import json
+import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from time import perf_counter
-from typing import Any
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -137,36 +132,25 @@ def peak_mib() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
+    parser = prepared.parser(__doc__)
     parser.add_argument("--protocol", choices=("cold", "time", "newcomers", "last"), default="cold")
     parser.add_argument("--from", dest="cut", type=date.fromisoformat, help="hide all from this day on")
-    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
     parser.add_argument("--fits", action="store_true", help="what every candidate costs, instead")
     args = parser.parse_args()
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.config import Home, as_of_time, load_config
-    from orchestration.defs.transfer import horizon
-    from orchestration.features import embedded_snapshot
+    home = prepared.opened(args)
+    from orchestration.config import as_of_time
 
-    config = load_config(args.config)
-    key = max(path.stem for path in (Home().snapshots / "as_of").glob("*.json"))
-    snapshot, evaluation = embedded_snapshot(key, config, Home()), config.evaluation
-    span = horizon(config.calendar, evaluation.horizon, date.fromisoformat(key))
-    if args.cut:
-        span = snapshot.as_of - as_of_time(args.cut)
+    span = home.snapshot.as_of - as_of_time(args.cut) if args.cut else None
     pooled = []
-    for target in args.target or config.domain_names:
-        settings: list[Any] = [evaluation.cold_user_fraction, span, evaluation.seed]
-        protocol = Protocol(snapshot, target, tuple(config.sources(target)), *settings)
-        print(f"\n{target}, {args.protocol}: {snapshot.digest[:16]} as of {key}\n", flush=True)
+    for protocol in home.protocols(span):
+        target = protocol.target
+        print(f"\n{target}, {args.protocol}: {home.snapshot.digest[:16]} as of {home.key}\n", flush=True)
         if args.fits:
             print(*fits(protocol, args.protocol), sep="\n", flush=True)
             continue
-        lists = lists_of(protocol, args.protocol, evaluation.k, lambda line: print(f"  {line}", flush=True))
-        per_user = evaluate(lists, len(snapshot.catalogues[target]), evaluation.k).per_user
-        print_cohorts(per_user, evaluation.k)
+        lists = lists_of(protocol, args.protocol, home.k, lambda line: print(f"  {line}", flush=True))
+        per_user = evaluate(lists, len(home.snapshot.catalogues[target]), home.k).per_user
+        print_cohorts(per_user, home.k)
         users = pc.binary_join_element_wise(per_user[c.USER_ID], target, "|")
         place = per_user.schema.get_field_index(c.USER_ID)
         pooled.append(per_user.set_column(place, c.USER_ID, users))
@@ -174,7 +158,7 @@ def main() -> None:
         shared = set.intersection(*(set(part[CANDIDATE].to_pylist()) for part in pooled))
         print(f"\nall {len(pooled)} targets\n")
         whole = pa.concat_tables(pooled)
-        print_cohorts(whole.filter(pc.is_in(whole[CANDIDATE], pa.array(sorted(shared)))), evaluation.k)
+        print_cohorts(whole.filter(pc.is_in(whole[CANDIDATE], pa.array(sorted(shared)))), home.k)
 
 
 def print_cohorts(per_user: pa.Table, k: int) -> None:

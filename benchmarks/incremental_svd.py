@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from ml.data import Interactions, read_snapshot
+from ml.data import Interactions
 from ml.factorize.fold_in import fold_in_users
 from ml.factorize.subspace import drift
 from ml.factorize.svd import SVD, truncated_svd
 from ml.factorize.update import lost_energy, update
 from ml.factorize.weighting import Kind, weighting
+from ml.snapshot_files import read_snapshot
 
 WINDOWS = 10
 WEIGHTINGS: list[tuple[Kind, float]] = [("degree", 0.0), ("degree", 5.0), ("tf_idf", 0.0), ("bm25", 0.0)]

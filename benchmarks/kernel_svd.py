@@ -10,22 +10,16 @@ alone are ranked for users who have a history left. Last, how far the features o
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-import argparse
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 import torch
 
 from ml.bridge.histories import Histories, histories
-from ml.bridge.protocol import Protocol, Split
+from ml.bridge.protocol import Split
 from ml.bridge.scorers.kernel_svd import KernelJointSVD
 from ml.data import Snapshot
 from ml.factorize.kernel import TextKernel, median_distance, rbf_fourier, rbf_nystroem, stacked
@@ -110,9 +104,7 @@ def approximations(snapshot: Snapshot, width: float, seed: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
+    parser = prepared.parser(__doc__)
     parser.add_argument("--stage", choices=("choose", "measure"), default="choose")
     parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=KERNELS)
     parser.add_argument("--rank", type=int, default=64)
@@ -120,33 +112,13 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from datetime import date
-
-    from orchestration.adapters import visibility
-    from orchestration.config import Home, load_config
-    from orchestration.features import embedded_snapshot
-
-    config, home = load_config(args.config), Home()
-    as_of = max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    snapshot = embedded_snapshot(as_of, config, home)
-    hidden = visibility(config, date.fromisoformat(as_of))
-    print(f"{snapshot.digest[:16]} as of {as_of}, rank {args.rank}, recall@{args.k}, stage {args.stage}")
+    home = prepared.opened(args)
+    snapshot, digest = home.snapshot, home.snapshot.digest[:16]
+    print(f"{digest} as of {home.key}, rank {args.rank}, recall@{args.k}, stage {args.stage}")
     header = (
         "| target | kernel | beta | recall | to beta 0 | users | seconds |\n|---|---|---|---|---|---|---|"
     )
-    splits = {
-        target: Protocol(
-            snapshot,
-            target,
-            tuple(config.sources(target)),
-            hidden.cold_user_fraction,
-            hidden.horizon,
-            hidden.seed,
-        ).cold(args.stage)
-        for target in config.domain_names
-    }
+    splits = {protocol.target: protocol.cold(args.stage) for protocol in home.protocols()}
     print(f"\nCold users\n\n{header}")
     for split in splits.values():
         for kind in args.kernels:

@@ -12,16 +12,11 @@ Nothing is written.
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import argparse
 from collections.abc import Callable
-from datetime import date
 from math import sqrt
+
+import prepared  # first: it sets what torch reads once
 
 from ml.bridge.controls import per_domain, random_text, shuffled_links
 from ml.bridge.train import TrainSettings, train
@@ -99,19 +94,11 @@ CONTROLS: dict[str, Callable[[Snapshot, list[str], int], Snapshot]] = {
 
 def judge_home(args: argparse.Namespace) -> None:
     """The lift over the twin by cohort, as it is and under each control."""
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.adapters import visibility
-    from orchestration.config import Home, load_config
-    from orchestration.features import embedded_snapshot
-
-    config, home = load_config(args.config), Home()
-    key = args.as_of or max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    whole, hidden = embedded_snapshot(key, config, home), visibility(config, date.fromisoformat(key))
-    settings = TrainSettings(config.evaluation.k, hidden.cold_user_fraction, hidden.horizon, hidden.seed)
-    print(f"{whole.digest[:16]} as of {key}: recall@{settings.k} of the bridge over the twin\n")
+    opened = prepared.opened(args)
+    config, whole, settings = opened.config, opened.snapshot, opened.settings
+    print(f"{whole.digest[:16]} as of {opened.key}: recall@{settings.k} of the bridge over the twin\n")
     print("| target | control | cold | sparse | warm | served |\n|---|---|---|---|---|---|")
-    for target in args.target or config.domain_names:
+    for target in opened.targets:
         sources = config.sources(target)
         for name in args.control or CONTROLS:
             report, decision = judged(CONTROLS[name](whole, sources, args.seed), target, sources, settings)
@@ -131,10 +118,7 @@ def main() -> None:
     worlds.add_argument("--first", type=int, default=0, help="the first seed")
     worlds.add_argument("--kind", action="append", choices=tuple(WORLDS), help="all if left out")
     home = kinds.add_parser("home", help="a home in which `landbridge run` has got as far as the embeddings")
-    home.add_argument("--config", required=True)
-    home.add_argument("--home", required=True)
-    home.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
-    home.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    prepared.add_options(home)
     home.add_argument("--control", action="append", choices=tuple(CONTROLS), help="all if left out")
     home.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

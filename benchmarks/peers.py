@@ -10,22 +10,15 @@ weighted factorisation (ALS, the first setting) fitted in the same run on the sa
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-import argparse
 import time
 from collections.abc import Iterator
-from datetime import date
-from typing import Any
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.histories import histories
-from ml.bridge.protocol import Protocol, Split
+from ml.bridge.protocol import Split
 from ml.bridge.scorers.ease import EASE
 from ml.bridge.scorers.popularity import Popularity
 from ml.bridge.scorers.union import UnionALS
@@ -89,32 +82,18 @@ def table(split: Split, k: int, most: int | None) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
-    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    parser = prepared.parser(__doc__)
     parser.add_argument("--scenario", action="append", choices=("cold", "time"), help="both if left out")
     parser.add_argument("--stage", choices=("measure", "choose"), default="measure")
     parser.add_argument("--ease-items", type=int, help="measure EASE with this bound on items as well")
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.config import Home, load_config
-    from orchestration.defs.snapshot import snapshot_of
-    from orchestration.defs.transfer import horizon
-
-    config = load_config(args.config)
-    key = args.as_of or max(path.stem for path in (Home().snapshots / "as_of").glob("*.json"))
-    snapshot, evaluation = snapshot_of(key), config.evaluation
-    span = horizon(config.calendar, evaluation.horizon, date.fromisoformat(key))
-    for target in args.target or config.domain_names:
-        settings: list[Any] = [evaluation.cold_user_fraction, span, evaluation.seed]
-        protocol = Protocol(snapshot, target, tuple(config.sources(target)), *settings)
+    home = prepared.opened(args)
+    for protocol in home.protocols():
         for scenario in args.scenario or ("cold", "time"):
             split = getattr(protocol, scenario)(args.stage)
-            print(f"\n{target}, {scenario}, {args.stage}: {snapshot.digest[:16]} as of {key}\n")
-            for line in table(split, evaluation.k, args.ease_items):
+            digest = home.snapshot.digest[:16]
+            print(f"\n{protocol.target}, {scenario}, {args.stage}: {digest} as of {home.key}\n")
+            for line in table(split, home.k, args.ease_items):
                 print(line, flush=True)
 
 

@@ -10,18 +10,12 @@ users (`--stage choose`) while trying, the test users once.
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import argparse
 import time
 from collections.abc import Iterator
-from datetime import date
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 
 from ml.bridge.lists import Asked
 from ml.bridge.protocol import Protocol, Split
@@ -100,11 +94,7 @@ def tables(snapshot: Snapshot, protocol: Protocol, args: argparse.Namespace, k: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
-    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    parser = prepared.parser(__doc__)
     parser.add_argument("--scenario", action="append", choices=("cold", "time"), help="both if left out")
     parser.add_argument("--stage", choices=("measure", "choose"), default="measure")
     parser.add_argument(
@@ -112,20 +102,9 @@ def main() -> None:
     )
     parser.add_argument("--depth", type=int, default=50, help="candidates of a list")
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.config import Home, load_config
-    from orchestration.defs.transfer import horizon
-    from orchestration.features import embedded_snapshot
-
-    config, home = load_config(args.config), Home()
-    key = args.as_of or max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    snapshot, evaluation = embedded_snapshot(key, config, home), config.evaluation
-    span = horizon(config.calendar, evaluation.horizon, date.fromisoformat(key))
-    for target in args.target or config.domain_names:
-        rest = evaluation.cold_user_fraction, span, evaluation.seed
-        protocol = Protocol(snapshot, target, tuple(config.sources(target)), *rest)
-        for line in tables(snapshot, protocol, args, evaluation.k):
+    home = prepared.opened(args)
+    for protocol in home.protocols():
+        for line in tables(home.snapshot, protocol, args, home.k):
             print(line, flush=True)
 
 

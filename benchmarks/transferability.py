@@ -9,17 +9,13 @@ shares are chosen on validation users, so that the test users of the second colu
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-import argparse
 import time
 from pathlib import Path
 
+import prepared  # first: it sets what torch reads once
+
 from ml.bridge.select.transfer_matrix import Transferability
+from ml.bridge.select.transferability import estimated, measure
 
 
 def lines(column: Transferability, seconds: tuple[float, float]) -> list[str]:
@@ -38,28 +34,17 @@ def lines(column: Transferability, seconds: tuple[float, float]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
-    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    parser = prepared.parser(__doc__)
     parser.add_argument("--svg", type=Path, help="write the heat map here")
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from ml.bridge.select.transferability import estimated, measure
-    from orchestration.config import Home, load_config
-    from orchestration.defs.transferability import protocol_of
-    from orchestration.features import embedded_snapshot
-    from orchestration.transfer_heat_map import heat_map
+    home = prepared.opened(args)
+    from orchestration.review.transfer_heat_map import heat_map
 
-    config, home = load_config(args.config), Home()
-    key = args.as_of or max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    snapshot, k = embedded_snapshot(key, config, home), config.evaluation.k
-    print(f"recall@{k}, snapshot {snapshot.digest[:16]} as of {key}")
+    k = home.k
+    print(f"recall@{k}, snapshot {home.snapshot.digest[:16]} as of {home.key}")
     columns = []
-    for target in args.target or config.domain_names:
-        protocol, began = protocol_of(snapshot, target, key), time.perf_counter()
+    for protocol in home.protocols():
+        began = time.perf_counter()
         column = estimated(protocol, k)
         between = time.perf_counter()
         columns.append(column.checked(measure(protocol, column.estimated, k)))

@@ -10,17 +10,10 @@ platform's own selection makes of all candidates on validation users, whose link
 
 from __future__ import annotations
 
-import os
-
-# Before torch loads its threads: spinning ones collapse throughput when another process wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-import argparse
 from collections.abc import Iterator
-from datetime import date
 
 import numpy as np
+import prepared  # first: it sets what torch reads once
 
 from ml.bridge.contract import Scorer
 from ml.bridge.controls import unlinked
@@ -92,32 +85,17 @@ def table(protocol: Protocol, links: float, k: int, stage: str) -> Iterator[str]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--home", required=True)
-    parser.add_argument("--as-of", help="an as-of key; the newest snapshot if left out")
-    parser.add_argument("--target", action="append", help="a target; all of the configuration if left out")
+    parser = prepared.parser(__doc__)
     parser.add_argument("--links", type=float, nargs="+", default=[0.0], help="shares of known links")
     parser.add_argument("--stage", choices=("choose", "measure"), default="measure")
     args = parser.parse_args()
-    # Before the imports below: they read both once.
-    os.environ["LANDBRIDGE_CONFIG"], os.environ["LANDBRIDGE_HOME"] = args.config, args.home
-    from orchestration.adapters import visibility
-    from orchestration.config import Home, load_config
-    from orchestration.features import embedded_snapshot
-
-    config, home = load_config(args.config), Home()
-    key = args.as_of or max(path.stem for path in (home.snapshots / "as_of").glob("*.json"))
-    snapshot, k = embedded_snapshot(key, config, home), config.evaluation.k
-    hidden = visibility(config, date.fromisoformat(key))
-    print(f"{snapshot.digest[:16]} as of {key}, cold users, stage {args.stage}\n")
-    print(f"| target | links known | scorer | recall@{k} | over popularity | users |")
+    home = prepared.opened(args)
+    print(f"{home.snapshot.digest[:16]} as of {home.key}, cold users, stage {args.stage}\n")
+    print(f"| target | links known | scorer | recall@{home.k} | over popularity | users |")
     print("|---|---|---|---|---|---|")
-    for target in args.target or config.domain_names:
-        sources = tuple(config.sources(target))
-        protocol = Protocol(snapshot, target, sources, hidden.cold_user_fraction, hidden.horizon, hidden.seed)
+    for protocol in home.protocols():
         for links in args.links:
-            for line in table(protocol, links, k, args.stage):
+            for line in table(protocol, links, home.k, args.stage):
                 print(line, flush=True)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.config import Calendar, Home, as_of_time
+from orchestration.config import Calendar, Config, Home, as_of_time
 from orchestration.event_verbs import event_verbs
 from orchestration.files import replaced_folder
 from orchestration.modalities import domains_with_modalities
@@ -63,25 +63,15 @@ def horizon(calendar: Calendar, windows: int, as_of: date) -> int:
 def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """The recommender of one target that reads every source domain, with its no-transfer twin beside it."""
     import ml.bridge
-    from ml.retrieval.rerank import RerankRules
     from orchestration.features import embedded_snapshot
     from orchestration.search import candidates
     from orchestration.transferability import fewer_sources
 
     target, as_of = target_and_as_of(context)
-    home, evaluation = Home(), CONFIG.evaluation
+    home = Home()
     snapshot = embedded_snapshot(as_of.isoformat(), CONFIG, home)
-    settings = ml.bridge.TrainSettings(
-        k=evaluation.k,
-        cold_user_fraction=evaluation.cold_user_fraction,
-        horizon=horizon(CONFIG.calendar, evaluation.horizon, as_of),
-        seed=evaluation.seed,
-        verbs=event_verbs(CONFIG),
-        subsets=fewer_sources(home, as_of.isoformat(), target, snapshot.digest, context.log.info),
-        rerank=RerankRules(**CONFIG.recommendations.rerank),
-        blocks=ml.bridge.Blocks(**CONFIG.blocks.switches),
-        cold_item_slots=CONFIG.recommendations.cold_item_slots,
-    )
+    fewer = fewer_sources(home, as_of.isoformat(), target, snapshot.digest, context.log.info)
+    settings = replace(train_settings(CONFIG, as_of), subsets=fewer)
     searched = _searched(context, snapshot, settings) if CONFIG.search.trials else {}
     settings = replace(settings, found=candidates(searched, CONFIG.search.keep))
     training = ml.bridge.train(
@@ -90,6 +80,24 @@ def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     with replaced_folder(home.models / as_of.isoformat() / target) as folder:
         training.save(folder)
     return dg.MaterializeResult(metadata=_metadata(training.selection) | _of_searches(searched))
+
+
+def train_settings(config: Config, as_of: date) -> "TrainSettings":
+    """What the configuration says of every training as of this day, and of whatever asks the same users."""
+    import ml.bridge
+    from ml.retrieval.rerank import RerankRules
+
+    evaluation, shown = config.evaluation, config.recommendations
+    return ml.bridge.TrainSettings(
+        k=evaluation.k,
+        cold_user_fraction=evaluation.cold_user_fraction,
+        horizon=horizon(config.calendar, evaluation.horizon, as_of),
+        seed=evaluation.seed,
+        verbs=event_verbs(config),
+        rerank=RerankRules(**shown.rerank),
+        blocks=ml.bridge.Blocks(**config.blocks.switches),
+        cold_item_slots=shown.cold_item_slots,
+    )
 
 
 def _searched(

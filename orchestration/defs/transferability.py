@@ -11,8 +11,8 @@ from orchestration.defs.transfer import (
     EMBEDDINGS,
     MODALITIES,
     SNAPSHOT,
-    horizon,
     target_and_as_of,
+    train_settings,
 )
 from orchestration.pages import markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
@@ -42,7 +42,7 @@ def transferability(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         made: list[Transferability] = []
         snapshot = embedded_snapshot(as_of, CONFIG, home)
         for target in sorted(key["target"] for key in keys if key["as_of"] == as_of):
-            found = estimated(protocol_of(snapshot, target, as_of), CONFIG.evaluation.k, context.log.info)
+            found = estimated(asked_of(snapshot, target, as_of), CONFIG.evaluation.k, context.log.info)
             write_transferability(home, as_of, found)
             made.append(found)
     # Of several as-ofs the newest one's figures are shown: Dagster repeats them on every partition.
@@ -71,7 +71,7 @@ def transferability_check(context: dg.AssetExecutionContext) -> dg.MaterializeRe
             "materialise transferability first"
         )
     found = before.checked(
-        measure(protocol_of(snapshot, target, as_of), before.estimated, before.k, context.log.info)
+        measure(asked_of(snapshot, target, as_of), before.estimated, before.k, context.log.info)
     )
     write_transferability(home, as_of, found)
     return dg.MaterializeResult(
@@ -79,18 +79,16 @@ def transferability_check(context: dg.AssetExecutionContext) -> dg.MaterializeRe
     )
 
 
-def protocol_of(snapshot: "Snapshot", target: str, as_of: str) -> "Protocol":
-    """The splits that training asks, for the sources that have anything before as-of."""
-    from ml.bridge.protocol import Protocol
+def asked_of(snapshot: "Snapshot", target: str, as_of: str) -> "Protocol":
+    """The splits that training asks, on what training may read."""
+    from ml.bridge.train import protocol_of
 
-    evaluation, calendar = CONFIG.evaluation, CONFIG.calendar
-    sources = tuple(d for d in CONFIG.sources(target) if len(snapshot.interactions[d]))
-    span = horizon(calendar, evaluation.horizon, date.fromisoformat(as_of))
-    return Protocol(snapshot, target, sources, evaluation.cold_user_fraction, span, evaluation.seed)
+    settings = train_settings(CONFIG, date.fromisoformat(as_of))
+    return protocol_of(snapshot, target, CONFIG.sources(target), settings)[0]
 
 
 def _metadata(home: Home, as_of: str, digest: str, made: "list[Transferability]") -> dict:
-    from orchestration.transfer_heat_map import heat_map, inline_svg
+    from orchestration.review.transfer_heat_map import heat_map, inline_svg
     from orchestration.transferability import ground_table, in_short, matrix, transfer_table
 
     picture = heat_map(matrix(home, as_of, CONFIG.domain_names, digest))

@@ -114,6 +114,19 @@ def test_a_check_without_an_estimate_says_what_to_do(home, estimated, monkeypatc
         (tmp_path / "away").rename(path)
 
 
+def test_blocks_that_are_off_are_not_read(home, monkeypatch):
+    """What training may not read must not earn a source its place either."""
+    from orchestration.defs import transferability as module
+    from orchestration.features import embedded_snapshot
+
+    snapshot = embedded_snapshot(AS_OF, CONFIG, home)
+    source = CONFIG.sources(TARGET)[0]
+    assert module.asked_of(snapshot, TARGET, AS_OF).snapshot.catalogues[source].has_vector.any()
+    without = CONFIG.model_copy(update={"blocks": CONFIG.blocks.model_copy(update={"text": False})})
+    monkeypatch.setattr(module, "CONFIG", without)
+    assert not module.asked_of(snapshot, TARGET, AS_OF).snapshot.catalogues[source].has_vector.any()
+
+
 def test_the_card_has_the_matrix_and_the_ladder(home, checked, digest):
     rungs = [{"candidate": "popularity", "blend": {"popularity": 1.0}}]
     columns = matrix(home, AS_OF, TARGETS, digest)

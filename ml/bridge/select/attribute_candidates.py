@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ml.bridge.blocks.attributes import ItemAttributeProfile, UserAttributeBlock, categories_of
-from ml.bridge.blocks.profiles import SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.scorers.ridge import RidgeBridge
+from ml.bridge.select.bridges import NEXT_TAU, next_items, own_sequence, source_profiles
 
 RIDGE = 10.0
-NEXT_RIDGE, NEXT_TAU = 20.0, 3.0
+NEXT_RIDGE = 20.0
 
 
 def described(task: Task) -> list[str]:
@@ -35,28 +35,13 @@ def attribute_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
         name = f"attribute_bridge:r{RIDGE:g}" + ("-sources" if cold else "")
         found[name] = RidgeBridge(blocks, ridge=RIDGE)
     if cold and task.sources:
-        if blocks:
-            found["item_bridge:r10-t1-user_attributes"] = RidgeBridge(_plain(task) + blocks, ridge=RIDGE)
-        if items:
-            more: list = [(ItemAttributeProfile(d), 1.0) for d in items]
-            found["item_bridge:r10-t1-item_attributes"] = RidgeBridge(_plain(task) + more, ridge=RIDGE)
+        more = {"user": blocks, "item": [(ItemAttributeProfile(d), 1.0) for d in items]}
+        for of, known in more.items():
+            if known:
+                bridge = RidgeBridge(source_profiles(task) + known, ridge=RIDGE)
+                found[f"item_bridge:r10-t1-{of}_attributes"] = bridge
     if not cold and task.target in categorised(task):
-        found["next_items:tau3-r20-item_attributes"] = _next(task)
+        profile = ItemAttributeProfile(task.target, NEXT_TAU), 1.0
+        blocks = [*own_sequence(task, scale=1.0), profile]
+        found["next_items:tau3-r20-item_attributes"] = next_items(blocks, NEXT_RIDGE)
     return found
-
-
-def _texts(task: Task, domains: list[str] | tuple[str, ...]) -> list[str]:
-    return [d for d in domains if task.catalogues[d].has_vector.any()]
-
-
-def _plain(task: Task) -> list:
-    blocks: list = [(SVDFactors(d), 1.0) for d in task.sources]
-    return blocks + [(TextProfile(d), 1.0) for d in _texts(task, task.sources)]
-
-
-def _next(task: Task) -> RidgeBridge:
-    target, tau = task.target, NEXT_TAU
-    blocks: list = [(TargetHistory(target, tau), 1.0)]
-    blocks += [(TextProfile(d, tau=tau), 1.0) for d in _texts(task, [target])]
-    blocks.append((ItemAttributeProfile(target, tau), 1.0))
-    return RidgeBridge(blocks, NEXT_RIDGE, rows="next", tau_next=tau)

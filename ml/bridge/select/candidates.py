@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml.bridge.blocks.modality import ModalityProfile
-from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.blocks.reviews import ReviewedText, ReviewProfile
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.scorers.cold_items import CarriedByText, TextNeighbours, cold_item_candidates
@@ -28,6 +27,15 @@ from ml.bridge.scorers.similarity import TextSimilarity
 from ml.bridge.scorers.transferred_text import TransferredText
 from ml.bridge.scorers.union import JointSVD, UnionALS
 from ml.bridge.select.attribute_candidates import attribute_candidates
+from ml.bridge.select.bridges import (
+    NEXT_TAU,
+    factor_bridge,
+    has_text,
+    next_items,
+    own_sequence,
+    source_profiles,
+    texts,
+)
 from ml.bridge.select.mapper_candidates import mapper_candidates
 from ml.bridge.select.search_space import found_candidates
 from ml.metrics.cohorts import COLD_ITEMS
@@ -66,8 +74,6 @@ KIND_OF_FAMILY = {
 TRANSFERRED = ((16, 1.0), (16, 10.0), (128, 20.0))
 # The scenario whose short grid is tried for fewer sources: what is chosen there is the sources.
 SUBSET_GRID = "time"
-# Items back at which a user's own past counts 1/e as much, where what comes next is asked.
-NEXT_TAU = 3.0
 HALF_LIVES = (3.0, 7.0, 30.0, 365.0)  # days, of what is popular now
 # Families that read the target alone: they are the twin's, and the bridge has them from there.
 TARGET_ALONE = ("popularity", "recent_popularity", "next_items")
@@ -111,34 +117,22 @@ def union_candidates(scenario: str) -> dict[str, Scorer]:
 
 def kernel_candidates(task: Task) -> dict[str, Scorer]:
     """The joint SVD with a text kernel of a beta that it chooses itself; none where nothing has text."""
-    if not any(_has_text(task, d) for d in task.domains):
+    if not any(has_text(task, d) for d in task.domains):
         return {}
     return {"kernel_svd:f64": KernelJointSVD(64)}
 
 
-def _has_text(task: Task, domain: str) -> bool:
-    return bool(task.catalogues[domain].has_vector.any())
-
-
 def source_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     """Bridges from source histories alone: they serve a user of whom the target knows nothing."""
-    texts = [d for d in task.sources if _has_text(task, d)]
-    found: dict[str, Scorer] = {}
-    cold = scenario == "cold"
+    some, found, cold = any(has_text(task, d) for d in task.sources), dict[str, Scorer](), scenario == "cold"
     factors = ((64, 10.0, 0.3), (32, 10.0, 0.3), (64, 10.0, 0.0), (64, 40.0, 0.3))
     for rank, alpha, scale in factors if cold else factors[1:2]:
-        als: dict[str, Any] = {"rank": rank, "alpha": alpha, "regularisation": 10.0, "iterations": 10}
-        blocks: list = [(ALSUserFactors(d, **als), 1.0) for d in task.sources]
-        blocks += [(TextProfile(d), scale) for d in texts if scale]
-        if scale and not texts:
-            continue
-        found[f"factor_bridge:f{rank}-a{alpha:g}-t{scale:g}"] = RidgeBridge(blocks, ridge=1.0, als=als)
+        als = {"rank": rank, "alpha": alpha, "regularisation": 10.0, "iterations": 10}
+        if some or not scale:
+            found[f"factor_bridge:f{rank}-a{alpha:g}-t{scale:g}"] = factor_bridge(task, als, 1.0, scale)
     items = ((3.0, 1.0), (10.0, 1.0), (10.0, 0.0))
     for ridge, scale in items if cold else items[1:2]:
-        blocks = [(SVDFactors(d), 1.0) for d in task.sources] + [
-            (TextProfile(d), scale) for d in texts if scale
-        ]
-        found[f"item_bridge:r{ridge:g}-t{scale:g}"] = RidgeBridge(blocks, ridge=ridge)
+        found[f"item_bridge:r{ridge:g}-t{scale:g}"] = RidgeBridge(source_profiles(task, scale), ridge=ridge)
     return found
 
 
@@ -154,8 +148,8 @@ def subset_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
 
 def semantic_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     """What needs no shared user: texts of the source's history through what texts mean inside the target."""
-    texts = [d for d in task.sources if _has_text(task, d)]
-    if scenario != "cold" or not texts or not _has_text(task, task.target):
+    told = any(has_text(task, d) for d in task.sources) and has_text(task, task.target)
+    if scenario != "cold" or not told:
         return {}
     return {f"transferred_text:f{rank}-s{s:g}": TransferredText(s, rank) for rank, s in TRANSFERRED}
 
@@ -177,12 +171,10 @@ def _modality_blocks(
 def modality_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     """The item bridge with what the sources' items look or sound like beside their text."""
     found: dict[str, Scorer] = {}
-    texts = [d for d in task.sources if _has_text(task, d)]
     for scale in MODALITY_SCALES if scenario == "cold" else MODALITY_SCALES[-1:]:
         for name, further in _modality_blocks(task, task.sources, scale).items():
-            blocks: list = [(SVDFactors(d), 1.0) for d in task.sources]
-            blocks += [(TextProfile(d), 1.0) for d in texts]
-            found[f"item_bridge:r10-t1-{name}={scale:g}"] = RidgeBridge(blocks + further, ridge=10.0)
+            blocks = source_profiles(task) + further
+            found[f"item_bridge:r10-t1-{name}={scale:g}"] = RidgeBridge(blocks, ridge=10.0)
     return found
 
 
@@ -194,7 +186,7 @@ def _has_reviews(task: Task, domain: str) -> bool:
 def _review_blocks(task: Task, domain: str, scale: float, tau: float | None = None) -> list:
     """The domain's text and reviews, as far as it has them."""
     if not _has_reviews(task, domain):
-        return [(TextProfile(domain, tau=tau), 1.0)] if _has_text(task, domain) else []
+        return texts(task, [domain], tau=tau)
     return [(ReviewedText(domain, tau=tau), 1.0), (ReviewProfile(domain, tau=tau), scale)]
 
 
@@ -204,7 +196,7 @@ def review_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
         return {}
     found: dict[str, Scorer] = {}
     for scale in REVIEW_SCALES if scenario == "cold" else REVIEW_SCALES[-1:]:
-        blocks: list = [(SVDFactors(d), 1.0) for d in task.sources]
+        blocks = source_profiles(task, scale=0.0)
         blocks += [block for d in task.sources for block in _review_blocks(task, d, scale)]
         found[f"item_bridge:r10-t1-reviews={scale:g}"] = RidgeBridge(blocks, ridge=10.0)
     return found
@@ -212,19 +204,18 @@ def review_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
 
 def next_candidates(task: Task) -> dict[str, Scorer]:
     """Past to future inside the target: what a user's own sequence says comes next."""
-    tau = NEXT_TAU
-    alone: list = [(TargetHistory(task.target, tau), 1.0)]
-    variants, blocks = {"": alone}, alone
-    if _has_text(task, task.target):
-        variants["-text"] = blocks = [*alone, (TextProfile(task.target, tau=tau), 1.0)]
+    tau, alone, told = NEXT_TAU, own_sequence(task), own_sequence(task, scale=1.0)
+    variants = {"": alone}
+    if len(told) > len(alone):
+        variants["-text"] = told
     for name, further in _modality_blocks(task, [task.target], MODALITY_SCALES[-1], tau).items():
-        variants[f"-{name}={MODALITY_SCALES[-1]:g}"] = blocks + further
+        variants[f"-{name}={MODALITY_SCALES[-1]:g}"] = told + further
     if _has_reviews(task, task.target):
         scale = REVIEW_SCALES[-1]
         variants[f"-reviews={scale:g}"] = alone + _review_blocks(task, task.target, scale, tau)
     wanted = [(20.0, variant, mine) for variant, mine in variants.items()]
     return {
-        f"next_items:tau{tau:g}-r{ridge:g}{variant}": RidgeBridge(mine, ridge, rows="next", tau_next=tau)
+        f"next_items:tau{tau:g}-r{ridge:g}{variant}": next_items(mine, ridge)
         for ridge, variant, mine in (*wanted, (100.0, "", alone))
     }
 

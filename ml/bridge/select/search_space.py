@@ -5,16 +5,16 @@ Plain data: who proposes settings is not known here. The ranges surround the gri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.scorers.ease import EASE
 from ml.bridge.scorers.item_knn import ItemKNN
 from ml.bridge.scorers.ridge import RidgeBridge
 from ml.bridge.scorers.union import UnionALS
+from ml.bridge.select.bridges import factor_bridge, next_items, own_sequence, source_profiles, texts
 
 Settings = Mapping[str, float]
 
@@ -88,7 +88,7 @@ def space(scenario: str, task: Task) -> dict[str, dict[str, Range | OneOf]]:
         if family in without:
             continue
         dropped = {"tau"} if cold else set()
-        if not _texts(task, [task.target] if family in OF_SEQUENCES else task.sources):
+        if not texts(task, [task.target] if family in OF_SEQUENCES else task.sources):
             dropped.add("text")
         found[family] = {name: what for name, what in settings.items() if name not in dropped}
     return found
@@ -108,34 +108,19 @@ def found_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
     return dict(made(family, settings, task) for family, settings in given if family in known)
 
 
-def _texts(task: Task, domains: Sequence[str]) -> list[str]:
-    return [d for d in domains if task.catalogues[d].has_vector.any()]
-
-
-def _text_blocks(settings: Settings, domains: Sequence[str], task: Task, tau: float | None = None) -> list:
-    scale = settings.get("text", 0.0)
-    return [(TextProfile(d, tau=tau), scale) for d in _texts(task, domains)] if scale else []
-
-
 def _factor_bridge(settings: Settings, task: Task) -> Scorer:
     als: dict[str, Any] = {key: settings[key] for key in ("rank", "alpha", "regularisation")}
-    als["iterations"] = 10
-    blocks: list = [(ALSUserFactors(d, **als), 1.0) for d in task.sources]
-    blocks += _text_blocks(settings, task.sources, task)
-    return RidgeBridge(blocks, ridge=settings["ridge"], als=als)
+    return factor_bridge(task, {**als, "iterations": 10}, settings["ridge"], settings.get("text", 0.0))
 
 
 def _item_bridge(settings: Settings, task: Task) -> Scorer:
-    blocks: list = [(SVDFactors(d, int(settings["rank"])), 1.0) for d in task.sources]
-    blocks += _text_blocks(settings, task.sources, task)
+    blocks = source_profiles(task, settings.get("text", 0.0), int(settings["rank"]))
     return RidgeBridge(blocks, ridge=settings["ridge"])
 
 
 def _next_items(settings: Settings, task: Task) -> Scorer:
     tau = settings["tau"]
-    blocks: list = [(TargetHistory(task.target, tau), 1.0)]
-    blocks += _text_blocks(settings, [task.target], task, tau)
-    return RidgeBridge(blocks, settings["ridge"], rows="next", tau_next=tau)
+    return next_items(own_sequence(task, tau, settings.get("text", 0.0)), settings["ridge"], tau)
 
 
 _MAKERS: dict[str, Callable[[Settings, Task], Scorer]] = {

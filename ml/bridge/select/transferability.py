@@ -18,13 +18,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ml.bridge.blocks.profiles import SVDFactors, TextProfile
+from ml.bridge.blocks.profiles import SVDFactors
 from ml.bridge.contract import Scorer, Task
 from ml.bridge.histories import Histories
 from ml.bridge.protocol import Protocol, Split
 from ml.bridge.scorers.popularity import Popularity
 from ml.bridge.scorers.ridge import RidgeBridge
 from ml.bridge.select.blend import SELECTION_DEPTH, standardise
+from ml.bridge.select.bridges import NEXT_TAU, next_items, source_profiles, texts
 from ml.bridge.select.choose import asked_users
 from ml.bridge.select.transfer_matrix import SCENARIOS, Cell, Ground, Transferability
 from ml.data import Catalogue, Snapshot
@@ -38,7 +39,6 @@ FOLDS = 2
 # Stronger than what a bridge is chosen with: of a small source little should be believed. On Complete Journey
 # 10 made users worse off where 100 left them alone, on food_kitchen 100 lifted as much or more.
 RIDGE = 100.0
-TAU = 3.0  # events: the decay of the user's own sequence
 CHUNK_SCORES = 4_000_000  # dense scores held at once
 OVERLAP_ITEMS = 1000  # target items whose nearest text in the source is looked for
 
@@ -84,20 +84,15 @@ def text_overlap(target: Catalogue, source: Catalogue, seed: int = 0) -> float |
 
 def single_source(task: Task, source: str) -> RidgeBridge:
     """The cheap bridge: one source's behaviour, and its text where it has any, to the target's items."""
-    blocks: list = [(SVDFactors(source), 1.0), *_text(task, source)]
-    return RidgeBridge(blocks, ridge=RIDGE)
+    return RidgeBridge(source_profiles(task.reading([source])), ridge=RIDGE)
 
 
 def own_knowledge(task: Task, scenario: str) -> Scorer:
     """What the target says without a source: its popular items, or what follows in the user's sequence."""
     if scenario == "cold":
         return Popularity()
-    blocks = [(SVDFactors(task.target, tau=TAU), 1.0), *_text(task, task.target, TAU)]
-    return RidgeBridge(blocks, ridge=10.0, rows="next", tau_next=TAU)
-
-
-def _text(task: Task, domain: str, tau: float | None = None) -> list:
-    return [(TextProfile(domain, tau=tau), 1.0)] if task.catalogues[domain].has_vector.any() else []
+    own = [(SVDFactors(task.target, tau=NEXT_TAU), 1.0), *texts(task, [task.target], tau=NEXT_TAU)]
+    return next_items(own, ridge=10.0)
 
 
 def _cells(
