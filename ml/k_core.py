@@ -41,8 +41,8 @@ def core_of_each_domain(
 ) -> tuple[pa.Table, dict[str, dict[str, int]]]:
     """The core of every domain by itself, and how many interactions, users and items of each are not in it.
 
-    interactions: columns of `ml.data.INTERACTIONS_SCHEMA`, one row per domain, user and item. Who is left out
-    of one domain keeps what it did in the others. Domains that lose nothing are not counted.
+    interactions: columns of `ml.snapshot_files.INTERACTIONS_SCHEMA`, one row per domain, user and item. Who
+    is left out of one domain keeps what it did in the others. Domains that lose nothing are not counted.
     """
     kept, left_out = [interactions.slice(0, 0)], {}
     for domain in sorted(pc.unique(interactions[c.DOMAIN]).to_pylist()):

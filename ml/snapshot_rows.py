@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from ml import columns as c
-from ml.data import GROUP_ROWS, INTERACTIONS_FILE
 from ml.factorize.shards import PIECE_ENTRIES
+from ml.snapshot_files import GROUP_ROWS, INTERACTIONS_FILE
 
 _READ = [c.DOMAIN, c.USER_ID, c.ITEM_ID, c.EVENT_TIME]
 

@@ -36,7 +36,7 @@ def catalogue_of(home: Home, domains: Sequence[str]) -> pa.Table:
     """domain, item_id, title and text_hash of every item of these domains, as in a training snapshot."""
     import pyarrow as pa
 
-    from ml.data import ITEMS_SCHEMA
+    from ml.snapshot_files import ITEMS_SCHEMA
 
     tables = [ITEMS_SCHEMA.empty_table()]
     for domain in domains:

@@ -21,6 +21,8 @@ from ml.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
 
 METRICS = {"recall": recall_at_k, "precision": precision_at_k, "ndcg": ndcg_at_k}
 CANDIDATES = ("popularity", "twin", "bridge")
+# What users get today, its recipe refitted on the very split the candidates are measured on.
+CHAMPION = "champion"
 ALL = "all"
 SCENARIO, CANDIDATE = "scenario", "candidate"
 _KEY = [(SCENARIO, "ascending"), (c.COHORT, "ascending"), (c.USER_ID, "ascending")]
@@ -41,7 +43,11 @@ class CohortRow:
 
 @dataclass(frozen=True)
 class LiftRow:
-    """bridge - twin over a cohort, paired by user, with its 95 % interval."""
+    """`of` - `over` of a cohort, paired by user, with its 95 % interval.
+
+    p: of no difference (two-sided). q: p adjusted for the cohorts asked together (Benjamini and Hochberg).
+    detectable: the least true lift that as many users would show in four of five tests.
+    """
 
     cohort: str
     metric: str
@@ -49,6 +55,11 @@ class LiftRow:
     low: float
     high: float
     users: int
+    of: str = "bridge"
+    over: str = "twin"
+    p: float = float("nan")
+    q: float = float("nan")
+    detectable: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,8 @@ class PriceRow:
 class Report:
     """rows and lifts by cohort. per_user: scenario, cohort, candidate, user_id, recall, precision, ndcg.
 
+    lifts: of the bridge over its twin. comparisons: every other pair that the gate looks at.
+
     beyond: what the lists are like. price: what re-ranking changes, empty where lists are as scored.
     """
 
@@ -89,6 +102,7 @@ class Report:
     per_user: pa.Table = field(compare=False)
     beyond: list[BeyondRow] = field(default_factory=list)
     price: list[PriceRow] = field(default_factory=list)
+    comparisons: list[LiftRow] = field(default_factory=list)
 
     def to_json(self) -> str:
         """k and all rows; `per_user` is kept as Parquet beside it."""
@@ -103,7 +117,13 @@ class Report:
         return cls(k=found["k"], per_user=per_user, **rows)
 
 
-_ROWS: dict[str, type] = {"rows": CohortRow, "lifts": LiftRow, "beyond": BeyondRow, "price": PriceRow}
+_ROWS: dict[str, type] = {
+    "rows": CohortRow,
+    "lifts": LiftRow,
+    "beyond": BeyondRow,
+    "price": PriceRow,
+    "comparisons": LiftRow,
+}
 
 
 def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Report:

@@ -126,7 +126,7 @@ def champion_of(home: Home, target: str) -> tuple[ModelVersion, Recommender]:
 
 def as_the_catalogue_is_now(recommender: Recommender, home: Home) -> Recommender:
     """The model with what the newest snapshot says of its items; as it is where there is no snapshot."""
-    from ml.data import read_catalogue
+    from ml.snapshot_files import read_catalogue
     from orchestration.defs.snapshot import newest_snapshot_path
 
     newest = newest_snapshot_path(home)

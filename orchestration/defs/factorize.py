@@ -25,8 +25,8 @@ _DRIFT = "The domain's item space has not turned far since the last as-of that h
 )
 def domain_factors(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     """One domain's interactions before a moment, factorised; look here for what its strongest tastes are."""
-    from ml.data import read_catalogue
     from ml.factorize.update import lost_energy
+    from ml.snapshot_files import read_catalogue
     from orchestration.defs.snapshot import snapshot_path
     from orchestration.factors.files import factors_path, read_earlier, write_factors
     from orchestration.factors.shown import drift_in_words, top_items, turned

@@ -100,7 +100,7 @@ def newest_snapshot_path(home: Home) -> Path | None:
 
 def snapshot_of(as_of_key: str) -> "Snapshot":
     """The training snapshot of an as-of key, read."""
-    from ml.data import read_snapshot
+    from ml.snapshot_files import read_snapshot
 
     return read_snapshot(snapshot_path(as_of_key))
 
@@ -147,8 +147,8 @@ def draw(
     The manifest has `rules` where there are any: the rules as configured, and `left_out`, what the k-core
     dropped of each domain.
     """
-    from ml.data import write_snapshot
     from ml.k_core import core_of_each_domain
+    from ml.snapshot_files import write_snapshot
 
     interactions = net_interactions(connection, day, rules.half_life_days)
     check_items_known(interactions, items)
@@ -164,7 +164,7 @@ def draw(
 
 def manifest_of(snapshot: Path) -> dict[str, Any]:
     """What a snapshot says of itself: as_of, digest, interactions, items and, where there are any, rules."""
-    from ml.data import MANIFEST_FILE
+    from ml.snapshot_files import MANIFEST_FILE
 
     return json.loads((snapshot / MANIFEST_FILE).read_text())
 
@@ -175,7 +175,7 @@ def rows_of_domains(snapshot: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     from ml import columns as c
-    from ml.data import INTERACTIONS_FILE
+    from ml.snapshot_files import INTERACTIONS_FILE
 
     domains = pq.read_table(snapshot / INTERACTIONS_FILE, columns=[c.DOMAIN])[c.DOMAIN]
     return {found["values"]: found["counts"] for found in pc.value_counts(domains).to_pylist()}

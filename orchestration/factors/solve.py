@@ -91,7 +91,7 @@ def factorised(
     The arrays may lie in files that are gone when the block ends. Out of core `earlier` is not carried on:
     the update needs the matrix in memory.
     """
-    from ml.data import read_manifest
+    from ml.snapshot_files import read_manifest
     from ml.snapshot_rows import rows_of, user_ids
 
     manifest, users = read_manifest(snapshot), user_ids(snapshot)
@@ -108,8 +108,8 @@ def factorised(
 def _in_memory(
     path: Path, domain: str, item_ids: np.ndarray, earlier: Earlier | None, settings: Factors
 ) -> tuple[SVD, ALSFactors, str]:
-    from ml.data import read_snapshot
     from ml.factorize.als import WeightedALS
+    from ml.snapshot_files import read_snapshot
 
     snapshot = read_snapshot(path)
     log = snapshot.interactions[domain]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.data import (
+from ml.retrieval.filters import Filter
+from ml.snapshot_files import (
     INTERACTIONS_SCHEMA,
     ITEMS_FILE,
     ITEMS_SCHEMA,
@@ -17,7 +18,6 @@ from ml.data import (
     read_snapshot,
     write_snapshot,
 )
-from ml.retrieval.filters import Filter
 
 # Of ROWS and ITEMS by the code before there were attributes.
 DIGEST_WITHOUT = "9057937ccefae6a1945106af121f8f9acfa4d40c574c9307f819a256acb7ccbb"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.data import INTERACTIONS_SCHEMA
 from ml.k_core import core_of_each_domain, k_core
+from ml.snapshot_files import INTERACTIONS_SCHEMA
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12, unique=True)
 

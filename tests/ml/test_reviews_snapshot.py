@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.data import read_snapshot, write_snapshot
 from ml.reviews import REVIEWS_FILE, Reviews
+from ml.snapshot_files import read_snapshot, write_snapshot
 
 INTERACTIONS = pa.table(
     {

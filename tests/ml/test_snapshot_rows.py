@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import data, snapshot_rows
-from ml.data import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_snapshot, write_snapshot
+from ml import snapshot_files, snapshot_rows
+from ml.snapshot_files import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_snapshot, write_snapshot
 from ml.snapshot_rows import DomainRows, rows_of, user_ids
 
 ITEMS = 30
@@ -17,7 +17,7 @@ def snapshot(tmp_path, monkeypatch):
     """Three domains in row groups of 16: users of one domain only, one that needs several groups, ids beyond
     ASCII.
     """
-    monkeypatch.setattr(data, "GROUP_ROWS", 16)
+    monkeypatch.setattr(snapshot_files, "GROUP_ROWS", 16)
     monkeypatch.setattr(snapshot_rows, "GROUP_ROWS", 7)
     random = np.random.default_rng(0)
     held = random.random((3, 40, ITEMS)) < 0.1
@@ -33,7 +33,7 @@ def snapshot(tmp_path, monkeypatch):
         for schema, table in ((INTERACTIONS_SCHEMA, rows), (ITEMS_SCHEMA, items))
     )
     path = write_snapshot(tmp_path, *tables, as_of=10**6)
-    assert pq.ParquetFile(path / data.INTERACTIONS_FILE).num_row_groups == -(-len(rows) // 16)
+    assert pq.ParquetFile(path / snapshot_files.INTERACTIONS_FILE).num_row_groups == -(-len(rows) // 16)
     return path
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.data import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_manifest, read_snapshot, write_snapshot
 from ml.sensitive import is_sensitive
+from ml.snapshot_files import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_manifest, read_snapshot, write_snapshot
 from ml.user_attributes import (
     FEWEST_HOLDERS,
     MOST_VALUES,

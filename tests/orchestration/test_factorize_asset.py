@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ml.data import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_snapshot, write_snapshot
+from ml.snapshot_files import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, read_snapshot, write_snapshot
 from orchestration.config import Home, as_of_time
 from orchestration.defs import factorize as module
 from orchestration.defs.factorize import domain_factors

@@ -14,8 +14,8 @@ from click import ClickException
 from log_world import World
 from registry_case import ITEMS, recommender
 
-from ml.data import ITEMS_FILE, read_catalogue
 from ml.retrieval.filters import Filter, FilterError, ItemAttributes
+from ml.snapshot_files import ITEMS_FILE, read_catalogue
 from orchestration.commands.recommend import chosen_items
 from orchestration.config import ConfigError, Home, SnapshotRules
 from orchestration.defs.item_attributes import availability_result

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.data import read_snapshot
+from ml.snapshot_files import read_snapshot
 from orchestration.config import Config, Home, SnapshotRules, parse_config
 from orchestration.defs import snapshot as module
 from orchestration.features import text_encoder

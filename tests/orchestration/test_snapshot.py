@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from ml.data import ITEMS_SCHEMA
+from ml.snapshot_files import ITEMS_SCHEMA
 from orchestration.config import Core, Home, SnapshotRules, as_of_time
 from orchestration.defs.snapshot import (
     draw,

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from ml.data import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, write_snapshot
+from ml.snapshot_files import INTERACTIONS_SCHEMA, ITEMS_SCHEMA, write_snapshot
 from orchestration.config import Home, as_of_time
 from orchestration.partitions import CONFIG
 

@@ -19,9 +19,10 @@ from ml.bridge.select.blend import Blend
 from ml.bridge.select.candidates import Member, make
 from ml.bridge.serve.new_items import NewItems
 from ml.bridge.serve.shown import beside
-from ml.data import Interactions, attributes_of
+from ml.data import Interactions
 from ml.retrieval.rerank import Reranker
 from ml.reviews import Reviews
+from ml.snapshot_files import attributes_of
 from ml.user_attributes import UserAttributes
 
 if TYPE_CHECKING:

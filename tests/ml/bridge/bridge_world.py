@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ml.bridge.blocks.profiles import ALSUserFactors, SVDFactors, TargetHistory, TextProfile
 from ml.bridge.contract import Scorer, Task
@@ -19,6 +19,8 @@ from ml.bridge.scorers.ridge import RidgeBridge
 from ml.bridge.scorers.similarity import TextSimilarity
 from ml.bridge.scorers.transferred_text import TransferredText
 from ml.bridge.scorers.union import JointSVD, UnionALS
+from ml.bridge.select.blend import Blend
+from ml.bridge.serve.recommender import Member, Recommender
 from ml.data import Snapshot
 from ml.demo.tiny_world import AS_OF, DAY, GROUPS, SIZES, WIDTH, log_of, snapshot
 
@@ -96,3 +98,19 @@ def task_of(world: Snapshot, target: str = "books", sources: tuple[str, ...] = (
 def without(world: Snapshot, domain: str) -> Snapshot:
     """The world with an empty log of `domain`."""
     return world.with_interactions(**{domain: world.interactions[domain].before(-1)})
+
+
+def recommender_of(
+    world: Snapshot, task: Task, kinds: Mapping[str, str], blends: Mapping[str, Blend], **notes: str
+) -> Recommender:
+    """What is served where the named SCORERS (name -> kind), fitted on `task`, are blended by `blends`."""
+    return Recommender(
+        task.target,
+        world.users,
+        {d: world.catalogues[d].item_ids for d in task.domains},
+        {d: world.catalogues[d].titles for d in task.domains},
+        task.interactions,
+        {name: Member(kind, SCORERS[name]().fit(task)) for name, kind in kinds.items()},
+        blends,
+        notes,
+    )

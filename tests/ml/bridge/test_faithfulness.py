@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bridge_world import SCORERS
+from bridge_world import SCORERS, recommender_of
 
 from ml.bridge.histories import histories
 from ml.bridge.select.blend import Blend
 from ml.bridge.serve.crossing import as_cohort, crossing
 from ml.bridge.serve.faithfulness import Question, Removals, questions, removals, without
-from ml.bridge.serve.recommender import Member, Recommender
+from ml.bridge.serve.recommender import Member
 
 KINDS = {
     "popularity": "popularity",
@@ -27,16 +27,7 @@ BLENDS = {
 
 @pytest.fixture(scope="module")
 def model(world, task):
-    return Recommender(
-        "books",
-        world.users,
-        {d: world.catalogues[d].item_ids for d in task.domains},
-        {d: world.catalogues[d].titles for d in task.domains},
-        task.interactions,
-        {name: Member(kind, SCORERS[name]().fit(task)) for name, kind in KINDS.items()},
-        BLENDS,
-        {},
-    )
+    return recommender_of(world, task, KINDS, BLENDS)
 
 
 @pytest.mark.parametrize("name", ["item_knn", "ease", "ease_of_users", "joint_svd", "kernel_svd_given"])

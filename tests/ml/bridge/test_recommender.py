@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from bridge_world import AS_OF, DAY, SCORERS, SIZES, log_of
+from bridge_world import AS_OF, DAY, SIZES, log_of, recommender_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.bridge.select.blend import Blend
-from ml.bridge.serve.recommender import NO_HISTORY, UNKNOWN, Member, Recommender, load
+from ml.bridge.serve.recommender import NO_HISTORY, UNKNOWN, Recommender, load
 from ml.data import Catalogue, Snapshot
 from ml.metrics.cohorts import user_cohort
 
@@ -37,16 +37,7 @@ SILENT_USER = "u0119"
 
 @pytest.fixture(scope="module")
 def model(world, task):
-    return Recommender(
-        "books",
-        world.users,
-        {d: world.catalogues[d].item_ids for d in task.domains},
-        {d: world.catalogues[d].titles for d in task.domains},
-        task.interactions,
-        {name: Member(kind, SCORERS[name]().fit(task)) for name, kind in KINDS.items()},
-        BLENDS,
-        {"candidate": "bridge"},
-    )
+    return recommender_of(world, task, KINDS, BLENDS, candidate="bridge")
 
 
 def user_of_cohort(task, cohort, source=None):

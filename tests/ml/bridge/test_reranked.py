@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bridge_world import SCORERS, task_of
+from bridge_world import recommender_of, task_of
 
 from ml.bridge.lists import Asked
 from ml.bridge.protocol import Protocol
 from ml.bridge.select.blend import Blend
-from ml.bridge.serve.recommender import Member, Recommender, load
+from ml.bridge.serve.recommender import load
 from ml.bridge.serve.reranked import plain_and_reranked, reranker_of
 from ml.metrics.beyond import intra_list_diversity
 from ml.metrics.item_facts import ItemFacts
@@ -21,19 +21,8 @@ USERS = [f"u{i:04d}" for i in range(40)] + ["nobody", "u0119"]
 
 @pytest.fixture(scope="module")
 def plain(world, task):
-    return Recommender(
-        "books",
-        world.users,
-        {d: world.catalogues[d].item_ids for d in task.domains},
-        {d: world.catalogues[d].titles for d in task.domains},
-        task.interactions,
-        {
-            name: Member("popularity" if name == "popularity" else "ridge", SCORERS[name]().fit(task))
-            for name in ("popularity", "all_to_items")
-        },
-        {cohort: Blend({"all_to_items": 1.0}) for cohort in ("cold", "sparse", "warm")},
-        {},
-    )
+    blends = {cohort: Blend({"all_to_items": 1.0}) for cohort in ("cold", "sparse", "warm")}
+    return recommender_of(world, task, {"popularity": "popularity", "all_to_items": "ridge"}, blends)
 
 
 @pytest.fixture(scope="module")

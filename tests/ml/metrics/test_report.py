@@ -90,7 +90,14 @@ def test_json_keeps_every_figure():
     report = evaluate(HAND, catalogue_size=4, k=2)
     again = Report.from_json(report.to_json(), report.per_user)
     assert again.to_json() == report.to_json()
-    assert set(json.loads(report.to_json())) == {"k", "rows", "lifts", "beyond", "price"}
+    assert set(json.loads(report.to_json())) == {
+        "k",
+        "rows",
+        "lifts",
+        "beyond",
+        "price",
+        "comparisons",
+    }
 
 
 def test_no_lists_make_an_empty_report():
