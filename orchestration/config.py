@@ -29,6 +29,7 @@ from orchestration.blocks_config import Blocks
 from orchestration.domain_config import Cleaning, Domain, Model, TextRules, check_template
 from orchestration.factors_config import Factors
 from orchestration.language_config import Encoder, Generator
+from orchestration.promotion_config import Promotion
 from orchestration.recommendations_config import Recommendations
 from orchestration.retrieval_config import Retrieval
 from orchestration.search_config import Search
@@ -98,12 +99,6 @@ class Evaluation(Model):
     cold_user_fraction: float = Field(default=0.2, gt=0, lt=0.5)
     horizon: int = Field(default=1, ge=1)
     seed: int = 0
-
-
-class Promotion(Model):
-    """Who makes a version champion: a person (manual), the gate (auto), or nobody (off)."""
-
-    mode: Literal["manual", "auto", "off"] = "manual"
 
 
 class Demo(Model):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchestration.config import Config, Home
 from orchestration.documents import documents_of
 from orchestration.files import replaced_file
-from orchestration.review_card import UserWords
+from orchestration.review.card import UserWords
 
 if TYPE_CHECKING:
     import pyarrow as pa

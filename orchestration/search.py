@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orchestration.pages import Table
-from orchestration.peers import short
+from orchestration.review.peers import short
 from orchestration.search_config import Search
 
 if TYPE_CHECKING:

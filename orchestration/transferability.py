@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.config import Home
 from orchestration.files import replaced_file
 from orchestration.pages import Section, Table
-from orchestration.peers import short
+from orchestration.review.peers import short
 
 if TYPE_CHECKING:
     from ml.bridge.select.transfer_matrix import Cell, Transferability
@@ -76,7 +76,7 @@ def card_sections(
     columns: Sequence[Transferability], target: str, selection: Mapping[str, Any]
 ) -> list[Section]:
     """The ladder, and the matrix with this target's column in figures; what is not known is left out."""
-    from orchestration.transfer_heat_map import heat_map
+    from orchestration.review.transfer_heat_map import heat_map
 
     found = []
     if ladder := ladder_lines(selection):

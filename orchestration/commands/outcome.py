@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from orchestration.commands.results import results_table
 from orchestration.config import Config, Home
-from orchestration.peers import best_peer_line
+from orchestration.review.peers import best_peer_line
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from orchestration.peers import short
-from orchestration.review_card import CANDIDATES, COHORTS
+from orchestration.review.card import CANDIDATES, COHORTS
+from orchestration.review.peers import short
 
 if TYPE_CHECKING:
     from ml.metrics.report import LiftRow, Report

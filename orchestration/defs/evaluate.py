@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.beyond_tables import beyond_rows, price_rows
-from orchestration.cohort_plot import cohort_plot
 from orchestration.config import Home
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.files import replaced_folder
 from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.peers import best_peer_line
-from orchestration.review_card import (
+from orchestration.review.beyond_tables import beyond_rows, price_rows
+from orchestration.review.card import (
     CANDIDATES,
     COHORTS,
     COLD_ITEMS,
@@ -24,6 +22,8 @@ from orchestration.review_card import (
     metric_table,
     peer_table,
 )
+from orchestration.review.cohort_plot import cohort_plot
+from orchestration.review.peers import best_peer_line
 
 if TYPE_CHECKING:
     from ml.bridge import Training

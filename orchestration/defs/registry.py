@@ -13,7 +13,7 @@ from orchestration.defs.evaluate import read_report
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.pages import Section
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review_card import Card, DomainFacts, markdown
+from orchestration.review.card import Card, DomainFacts, markdown
 
 if TYPE_CHECKING:
     from ml.data import Snapshot
@@ -66,10 +66,10 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
     from ml.metrics.gate import decide
     from ml.metrics.peers import peer_lifts
     from orchestration.defs.snapshot import snapshot_of, snapshot_path
-    from orchestration.explanations import explained_sections
     from orchestration.features import encoder_in_use
     from orchestration.profiles import sample_for_card
     from orchestration.resources.evidence import Evidence
+    from orchestration.review.explanations import explained_sections
 
     training = home.models / as_of.isoformat() / target
     report, snapshot = read_report(training), snapshot_of(as_of.isoformat())

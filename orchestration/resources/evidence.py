@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.review_card import CANDIDATES, Card, html, markdown
+from orchestration.review.card import CANDIDATES, Card, html, markdown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -23,7 +23,7 @@ from orchestration.resources.evidence import Evidence, folder_digest, log_eviden
 from orchestration.resources.mlflow_store import connect, ensure_experiment
 from orchestration.resources.review_log import BY_PERSON, GATE, Decision, ReviewLog
 from orchestration.resources.warehouse import Warehouse
-from orchestration.review_card import markdown
+from orchestration.review.card import markdown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

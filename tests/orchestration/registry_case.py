@@ -16,10 +16,10 @@ from ml.data import Catalogue, Interactions
 from ml.metrics.gate import decide
 from ml.metrics.peers import peer_lifts
 from ml.metrics.report import evaluate
-from orchestration.cohort_plot import cohort_plot
 from orchestration.config import Home
 from orchestration.resources.evidence import Evidence
-from orchestration.review_card import Card, DomainFacts
+from orchestration.review.card import Card, DomainFacts
+from orchestration.review.cohort_plot import cohort_plot
 
 ITEMS, USERS = 30, 12
 

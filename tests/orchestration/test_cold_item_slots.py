@@ -7,7 +7,7 @@ import pytest
 
 from ml.metrics.report import CohortRow, LiftRow
 from orchestration.config import ConfigError, parse_config
-from orchestration.review_card import Card, DomainFacts, html, markdown, metric_table
+from orchestration.review.card import Card, DomainFacts, html, markdown, metric_table
 
 SHOP = {
     "events": {

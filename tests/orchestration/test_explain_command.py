@@ -27,7 +27,7 @@ from orchestration.commands.explain import block_table, explained, past_table
 from orchestration.config import Home, load_config
 from orchestration.domain_config import Domain
 from orchestration.event_verbs import _verb, event_verbs
-from orchestration.explanations import crossing_table, explained_sections
+from orchestration.review.explanations import crossing_table, explained_sections
 
 ROOT = Path(__file__).parents[2]
 USERS, ITEMS = 24, 12

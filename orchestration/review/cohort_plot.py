@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestration.review_card import CANDIDATES, COHORTS
+from orchestration.review.card import CANDIDATES, COHORTS
 
 if TYPE_CHECKING:
     from ml.metrics.report import CohortRow

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestration.beyond_tables import beyond_rows, meaning, price_line, price_rows
 from orchestration.pages import Section, Table, html_page, markdown_page
-from orchestration.peers import BEST, peer_rows, standing
+from orchestration.review.beyond_tables import beyond_rows, meaning, price_line, price_rows
+from orchestration.review.peers import BEST, peer_rows, standing
 
 if TYPE_CHECKING:
     from ml.metrics.peers import PeerLift

@@ -6,8 +6,8 @@ import pytest
 
 from ml.bridge.select.transfer_matrix import Cell, Ground, Transferability
 from orchestration.pages import Section
-from orchestration.review_card import Card, html, markdown
-from orchestration.transfer_heat_map import _colours, heat_map
+from orchestration.review.card import Card, html, markdown
+from orchestration.review.transfer_heat_map import _colours, heat_map
 
 
 def cell(source, mean, cohort="cold", users=100) -> Cell:

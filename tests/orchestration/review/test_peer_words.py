@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from ml.metrics.peers import PeerLift
 from ml.metrics.report import CohortRow
-from orchestration.cohort_plot import cohort_plot
-from orchestration.peers import best_peer_line, peer_name
-from orchestration.review_card import Card, html, markdown, peer_table
+from orchestration.review.card import Card, html, markdown, peer_table
+from orchestration.review.cohort_plot import cohort_plot
+from orchestration.review.peers import best_peer_line, peer_name
 
 LIFTS = [
     PeerLift("cold", "ease_union", 0.0396, 0.0113, 0.006, 0.0166, 1200),

@@ -10,11 +10,11 @@ from ml.metrics.beyond import MEANING, beyond
 from ml.metrics.item_facts import ItemFacts
 from ml.metrics.price import price
 from ml.metrics.report import PriceRow
-from orchestration.beyond_tables import beyond_rows, price_line, price_rows
 from orchestration.config import ConfigError, Home, parse_config
 from orchestration.partitions import CONFIG
 from orchestration.resources.evidence import figures
-from orchestration.review_card import CANDIDATES, COHORTS, html, known_limits, markdown
+from orchestration.review.beyond_tables import beyond_rows, price_line, price_rows
+from orchestration.review.card import CANDIDATES, COHORTS, html, known_limits, markdown
 
 FACTS = ItemFacts(np.arange(30), 60, np.eye(30, dtype=np.float32))
 LOST = PriceRow("cold", "bridge", "recall", 0.06, -0.002, -0.003, -0.001, 900)

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from orchestration.cohort_plot import cohort_plot
 from orchestration.pages import markdown_table
-from orchestration.review_card import Card, DomainFacts, html, known_limits, markdown, metric_table, verdict
+from orchestration.review.card import Card, DomainFacts, html, known_limits, markdown, metric_table, verdict
+from orchestration.review.cohort_plot import cohort_plot
 
 
 @dataclass(frozen=True)

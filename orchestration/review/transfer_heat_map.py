@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from orchestration.peers import short
+from orchestration.review.peers import short
 
 if TYPE_CHECKING:
     from ml.bridge.select.transfer_matrix import Cell, Transferability

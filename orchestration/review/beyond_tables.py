@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestration.peers import peer_name, short
+from orchestration.review.peers import peer_name, short
 
 if TYPE_CHECKING:
     from ml.metrics.report import BeyondRow, PriceRow
