@@ -7,7 +7,7 @@ whole catalogue ranked. `bridge -` is the paired difference, bridge minus row, w
     python benchmarks/evidence.py --config examples/food_kitchen.yaml --home var/food_kitchen --protocol cold
 
 protocols: cold (hashed users without target history), time (the last windows hidden; --from DATE hides all
-from that day on), newcomers (users who come to the target after it from a source they knew before), last
+from that day on, --until DATE knows nothing of what comes from that day on), newcomers (users who come to the target after it from a source they knew before), last
 (the last fifth of every target history). With `time` and `last` further rows are blends chosen without
 sources, and without text: what each is worth. --fits prints fit time and memory of every candidate instead.
 """
@@ -18,6 +18,7 @@ import json
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from time import perf_counter
 
@@ -36,6 +37,7 @@ from ml.bridge.select.baselines import choose_peers, peer_lists
 from ml.bridge.select.blend import Blend, choose_blend
 from ml.bridge.select.candidates import scenario_candidates
 from ml.bridge.select.choose import Tried, choice, try_all
+from ml.data import Snapshot
 from ml.metrics.intervals import bootstrap_mean, paired_lift
 from ml.metrics.report import CANDIDATE, METRICS, evaluate
 
@@ -135,16 +137,20 @@ def main() -> None:
     parser = prepared.parser(__doc__)
     parser.add_argument("--protocol", choices=("cold", "time", "newcomers", "last"), default="cold")
     parser.add_argument("--from", dest="cut", type=date.fromisoformat, help="hide all from this day on")
+    parser.add_argument("--until", type=date.fromisoformat, help="as if today were this day")
     parser.add_argument("--fits", action="store_true", help="what every candidate costs, instead")
     args = parser.parse_args()
     home = prepared.opened(args)
     from orchestration.config import as_of_time
 
+    if args.until:
+        home = replace(home, snapshot=as_it_was(home.snapshot, as_of_time(args.until)))
     span = home.snapshot.as_of - as_of_time(args.cut) if args.cut else None
     pooled = []
     for protocol in home.protocols(span):
         target = protocol.target
-        print(f"\n{target}, {args.protocol}: {home.snapshot.digest[:16]} as of {home.key}\n", flush=True)
+        today = args.until or home.key
+        print(f"\n{target}, {args.protocol}: {home.snapshot.digest[:16]} as of {today}\n", flush=True)
         if args.fits:
             print(*fits(protocol, args.protocol), sep="\n", flush=True)
             continue
@@ -159,6 +165,12 @@ def main() -> None:
         print(f"\nall {len(pooled)} targets\n")
         whole = pa.concat_tables(pooled)
         print_cohorts(whole.filter(pc.is_in(whole[CANDIDATE], pa.array(sorted(shared)))), home.k)
+
+
+def as_it_was(snapshot: Snapshot, time: int) -> Snapshot:
+    """The snapshot as of an earlier moment; items that came later stay, with their texts."""
+    logs = {domain: log.before(time) for domain, log in snapshot.interactions.items()}
+    return replace(snapshot, interactions=logs, as_of=time)
 
 
 def print_cohorts(per_user: pa.Table, k: int) -> None:
