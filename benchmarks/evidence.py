@@ -7,9 +7,10 @@ whole catalogue ranked. `bridge -` is the paired difference, bridge minus row, w
     python benchmarks/evidence.py --config examples/food_kitchen.yaml --home var/food_kitchen --protocol cold
 
 protocols: cold (hashed users without target history), time (the last windows hidden; --from DATE hides all
-from that day on, --until DATE knows nothing of what comes from that day on), newcomers (users who come to the target after it from a source they knew before), last
-(the last fifth of every target history). With `time` and `last` further rows are blends chosen without
-sources, and without text: what each is worth. --fits prints fit time and memory of every candidate instead.
+from that day on, --until DATE knows nothing of what comes from that day on), newcomers (users who come to the
+target after it from a source they knew before), last (the last fifth of every target history). With `time`
+and `last` further rows are blends chosen without sources, and without text: what each is worth. --fits prints
+fit time and memory of every candidate instead.
 """
 
 from __future__ import annotations
