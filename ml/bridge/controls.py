@@ -27,16 +27,17 @@ def per_domain(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, users=ids, interactions=moved, digest=f"{snapshot.digest}-per-domain")
 
 
-def unlinked(split: Split, known_links: float = 0.0) -> Split:
+def unlinked(split: Split, known_links: float = 0.0, sources_linked: bool = False) -> Split:
     """A split of cold users whose training does not know who in a source is who in the target.
 
     A share `known_links` of the users, drawn by a hash of their ids, stays linked. Those asked about are
     shown with what they did in the sources: that is what makes the truth measurable, and no model was fitted
-    on it. What is chosen on such a split's users has seen their links, and nothing else has.
+    on it. What is chosen on such a split's users has seen their links, and nothing else has. sources_linked:
+    who is who among the sources is known; only the target is apart.
     """
     task, n = split.task, len(split.user_ids)
     lost = hash_fractions(split.user_ids, LINK_SEED) >= known_links
-    moved = _apart({d: task.interactions[d] for d in (task.target, *task.sources)}, lost)
+    moved = _apart({d: task.interactions[d] for d in (task.target, *task.sources)}, lost, sources_linked)
     total = n * len(moved)
     shown = {d: replace(log, n_users=total) for d, log in (split.shown or task.interactions).items()}
     ids = np.concatenate([split.user_ids, *(np.char.add(f"{d}:", split.user_ids) for d in task.sources)])
@@ -66,13 +67,27 @@ def random_text(snapshot: Snapshot, seed: int) -> Snapshot:
     return snapshot.with_vectors(found)
 
 
-def _apart(logs: Mapping[str, Interactions], lost: np.ndarray) -> dict[str, Interactions]:
-    """The users of `lost` (n,) bool with positions of their own in every domain after the first."""
-    n = len(lost)
-    return {
-        domain: _of(log, log.users + (place * n * lost[log.users]).astype(np.int32), n * len(logs))
-        for place, (domain, log) in enumerate(logs.items())
-    }
+def opened_lately(split: Split, share: float, seed: int = 0) -> Split:
+    """The split of a target that has had time to know only a share of its users, drawn by chance."""
+    task = split.task
+    log = task.interactions[task.target]
+    known = np.random.default_rng(seed).random(log.n_users) < share
+    return replace(
+        split,
+        task=replace(task, interactions={**task.interactions, task.target: log.of_users(known)}, memo={}),
+    )
+
+
+def _apart(
+    logs: Mapping[str, Interactions], lost: np.ndarray, together: bool = False
+) -> dict[str, Interactions]:
+    """The users of `lost` (n,) bool with positions of their own in every domain after the first; `together`:
+    in all of those domains the same ones."""
+    n, found = len(lost), {}
+    for place, (domain, log) in enumerate(logs.items()):
+        first = n * (min(place, 1) if together else place)
+        found[domain] = _of(log, log.users + (first * lost[log.users]).astype(np.int32), n * len(logs))
+    return found
 
 
 def _of(log: Interactions, users: np.ndarray, n_users: int) -> Interactions:

@@ -21,8 +21,17 @@ SHARED = 0.7
 SILENT = 2
 
 
-def snapshot(seed: int = 0, users: int = 120, tastes: tuple[str, ...] = ("books", "films")) -> Snapshot:
-    """The world; `tastes` are the domains in which users follow their group."""
+def snapshot(
+    seed: int = 0,
+    users: int = 120,
+    tastes: tuple[str, ...] = ("books", "films"),
+    agreement: float = 1.0,
+) -> Snapshot:
+    """The world; `tastes` are the domains in which users follow their group.
+
+    agreement: the share of users whose group is one and the same in all domains; the others have a group of
+    their own in every domain but the first, which says nothing of the rest.
+    """
     rng = np.random.default_rng(seed)
     groups = rng.integers(GROUPS, size=users)
     home = np.where(rng.random(users) < SHARED, "all", rng.choice(list(SIZES), users))
@@ -32,9 +41,17 @@ def snapshot(seed: int = 0, users: int = 120, tastes: tuple[str, ...] = ("books"
         item_groups = np.arange(n) % GROUPS
         catalogues[domain] = _catalogue(domain, item_groups, rng)
         here = np.flatnonzero((home == "all") | (home == domain))
-        logs[domain] = _log(here, groups if domain in tastes else None, item_groups, users, rng)
+        followed = groups if domain == next(iter(SIZES)) else _groups(groups, agreement, domain, seed)
+        logs[domain] = _log(here, followed if domain in tastes else None, item_groups, users, rng)
     ids = np.array([f"u{i:04d}" for i in range(users)])
     return Snapshot(ids, catalogues, logs, AS_OF, digest=f"world-{seed}")
+
+
+def _groups(groups: np.ndarray, agreement: float, domain: str, seed: int) -> np.ndarray:
+    """(u,) the users' groups in a further domain; drawn apart, so that the rest of a world stays."""
+    rng = np.random.default_rng([seed, len(domain), SIZES[domain]])
+    stray = rng.random(len(groups)) >= agreement
+    return np.where(stray, rng.integers(GROUPS, size=len(groups)), groups)
 
 
 def _catalogue(domain: str, item_groups: np.ndarray, rng: np.random.Generator) -> Catalogue:

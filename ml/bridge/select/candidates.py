@@ -22,6 +22,7 @@ from ml.bridge.scorers.kernel_svd import KernelJointSVD
 from ml.bridge.scorers.mapper import mapper_from_settings
 from ml.bridge.scorers.meta_mapper import MetaMapper
 from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.reused_map import ReusedMap, reusable
 from ml.bridge.scorers.ridge import RidgeBridge, ridge_from_settings
 from ml.bridge.scorers.similarity import TextSimilarity
 from ml.bridge.scorers.transferred_text import TransferredText
@@ -62,6 +63,7 @@ KINDS: dict[str, Any] = {
     ),
     "text_similarity": lambda settings: TextSimilarity(**settings),
     "transferred_text": lambda settings: TransferredText(**settings),
+    "reused_map": lambda settings: ReusedMap(**settings),
 }
 # Families whose name is not their kind.
 KIND_OF_FAMILY = {
@@ -72,6 +74,8 @@ KIND_OF_FAMILY = {
 # Rank of the texts and strength of the ridge of what is learned inside the target alone. Without a link the
 # broad directions are the ones that cross; with more of them a strong ridge is popularity with a hint.
 TRANSFERRED = ((16, 1.0), (16, 10.0), (128, 20.0))
+# The same of a map that was fitted between other domains.
+REUSED = ((16, 1.0), (64, 1.0))
 # The scenario whose short grid is tried for fewer sources: what is chosen there is the sources.
 SUBSET_GRID = "time"
 HALF_LIVES = (3.0, 7.0, 30.0, 365.0)  # days, of what is popular now
@@ -147,11 +151,17 @@ def subset_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
 
 
 def semantic_candidates(scenario: str, task: Task) -> dict[str, Scorer]:
-    """What needs no shared user: texts of the source's history through what texts mean inside the target."""
+    """What needs no user that the target shares: texts of the source's history through what texts mean inside
+    the target, or through what they mean between other domains."""
     told = any(has_text(task, d) for d in task.sources) and has_text(task, task.target)
     if scenario != "cold" or not told:
         return {}
-    return {f"transferred_text:f{rank}-s{s:g}": TransferredText(s, rank) for rank, s in TRANSFERRED}
+    found: dict[str, Scorer] = {
+        f"transferred_text:f{rank}-s{s:g}": TransferredText(s, rank) for rank, s in TRANSFERRED
+    }
+    if reusable(task):
+        found |= {f"reused_map:f{rank}-s{s:g}": ReusedMap(s, rank) for rank, s in REUSED}
+    return found
 
 
 def _modality_blocks(

@@ -79,13 +79,16 @@ def asked_users(split: Split, most: int | None = None) -> dict[str, np.ndarray]:
     return {c: rows for c, rows in asked.items() if len(rows) >= FEWEST_USERS}
 
 
-def choice(tried: Tried, k: int) -> Choice:
-    """The bridge's blend where it is worth more than the twin's to users who had no say in either."""
+def choice(tried: Tried, k: int, bar: float = CONFIDENCE) -> Choice:
+    """The bridge's blend where it is worth more than the twin's to users who had no say in either.
+
+    bar: standard errors by which it must be worth more.
+    """
     blend, values = choose_blend(tried.pool, tried.names, k)
     twin, twin_values = choose_blend(tried.pool, tried.twin, k)
     gain = held_out_values(tried.pool, tried.names, k) - held_out_values(tried.pool, tried.twin, k)
     error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
-    earned = bool(gain.mean() > CONFIDENCE * error)
+    earned = bool(gain.mean() > bar * error)
     evidence = {
         "validation_users": len(gain),
         "bridge_value": float(values.mean()),

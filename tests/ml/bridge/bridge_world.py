@@ -15,6 +15,7 @@ from ml.bridge.scorers.kernel_svd import KernelJointSVD
 from ml.bridge.scorers.mapper import Mapper
 from ml.bridge.scorers.meta_mapper import MetaMapper
 from ml.bridge.scorers.popularity import Popularity
+from ml.bridge.scorers.reused_map import ReusedMap
 from ml.bridge.scorers.ridge import RidgeBridge
 from ml.bridge.scorers.similarity import TextSimilarity
 from ml.bridge.scorers.transferred_text import TransferredText
@@ -47,6 +48,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "text_cosine": lambda: TextSimilarity("cosine", "common", 6),
     "text_euclidean": lambda: TextSimilarity("euclidean", "raw"),
     "transferred_text": lambda: TransferredText(2.0, 6),
+    "reused_map": lambda: ReusedMap(2.0, 6),
     "svd_to_items": lambda: RidgeBridge([(SVDFactors("films", 8), 1.0)], ridge=2.0),
     "text_to_items": lambda: RidgeBridge([(TextProfile("films", 6), 1.0)], ridge=2.0),
     "decayed_text_to_factors": lambda: RidgeBridge(

@@ -28,6 +28,7 @@ KIND = {
     "CarriedByText": "carried",
     "TextSimilarity": "text_similarity",
     "TransferredText": "transferred_text",
+    "ReusedMap": "reused_map",
 }
 
 

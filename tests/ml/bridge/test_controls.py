@@ -116,3 +116,18 @@ def test_with_no_link_selection_takes_what_reads_texts(plenty, monkeypatch):
     found = choose(unlinked(cold(plenty, "choose")), 5, str)["cold"]
     assert found.evidence["sources_earned_their_place"]
     assert any(name.startswith("transferred_text") for name in found.bridge.weights)
+
+
+def test_agreement_moves_the_tastes_of_further_domains_alone():
+    """With none, films tell nothing of books; books, catalogues and who is known where stay as they are."""
+    one, none = snapshot(3, 200), snapshot(3, 200, agreement=0.0)
+    assert np.array_equal(one.interactions["books"].items, none.interactions["books"].items)
+    assert np.array_equal(one.catalogues["films"].vectors, none.catalogues["films"].vectors)
+    for world, same in ((one, True), (none, False)):
+        mine, theirs = (
+            np.stack([np.bincount(log.users[log.items % 4 == group], minlength=200) for group in range(4)])
+            for log in (world.interactions["books"], world.interactions["films"])
+        )
+        both = (mine.sum(axis=0) > 2) & (theirs.sum(axis=0) > 2)
+        share = (mine.argmax(axis=0) == theirs.argmax(axis=0))[both].mean()
+        assert share > 0.6 if same else share < 0.4
