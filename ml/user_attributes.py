@@ -44,11 +44,16 @@ class UserAttributes:
         return np.diff(self.held.indptr) > 0
 
     def of_users(self, users: np.ndarray) -> UserAttributes:
-        """The same of the users where `users` (n_users,) bool is true; nothing is known of the others."""
+        """The same of the users where `users` (n_users,) bool is true; nothing is known of the others.
+
+        Nor is there a value that fewer than FEWEST_HOLDERS of them hold: that it exists would tell of others.
+        """
         lengths = np.diff(self.held.indptr)
         indices = self.held.indices[np.repeat(users, lengths)]
         pointers = np.concatenate([[0], np.cumsum(lengths * users)])
-        return UserAttributes(self.names, _ones(indices, pointers, len(self.names)))
+        held = _ones(indices, pointers, len(self.names))
+        kept = np.flatnonzero(np.bincount(indices, minlength=len(self.names)) >= FEWEST_HOLDERS)
+        return UserAttributes(tuple(self.names[i] for i in kept), held[:, kept])
 
     def only(self, attributes: Collection[str]) -> UserAttributes | None:
         """The named attributes; None where none of them is here."""

@@ -28,7 +28,7 @@ def visibility(config: Config, as_of: date) -> Visibility:
 
     rules = config.evaluation
     span = horizon(config.calendar, rules.horizon, as_of)
-    return Visibility(rules.cold_user_fraction, span, rules.seed)
+    return Visibility(rules.cold_user_fraction, span, rules.seed, rules.protocol)
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class Adapters:
             and decision["base"] == self._base
             and decision["hidden"]["seed"] == now.seed
             and decision["hidden"]["cold_user_fraction"] >= now.cold_user_fraction
+            # The other protocols hide what `time` hides, and more of a history.
+            and now.protocol in ("time", decision["hidden"].get("protocol", "time"))
             and decision["cut"] <= as_of_time(day) - 2 * visibility(self.config, day).horizon
         )
 

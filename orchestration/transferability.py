@@ -12,6 +12,7 @@ from orchestration.pages import Section, Table
 from orchestration.review.peers import short
 
 if TYPE_CHECKING:
+    from ml.bridge.protocol import Protocol
     from ml.bridge.select.transfer_matrix import Cell, Transferability
 
 HEADER = (
@@ -55,14 +56,26 @@ def matrix(home: Home, as_of: str, targets: Sequence[str], digest: str) -> list[
 
 
 def fewer_sources(
-    home: Home, as_of: str, target: str, digest: str, say: Callable[[str], None]
+    home: Home, as_of: str, target: str, protocol: Protocol, say: Callable[[str], None]
 ) -> dict[str, list[tuple[str, ...]]]:
-    """Scenario -> sets of fewer sources that training tries beside all; none where nothing was estimated."""
-    found = read_transferability(home, as_of, target, digest)
+    """Scenario -> sets of fewer sources that training tries beside all; none where nothing was estimated, or
+    where the users asked may be among those that this protocol measures."""
+    found = read_transferability(home, as_of, target, protocol.snapshot.digest)
     if found is None:
         say(f"{target}: transferability was not estimated on this snapshot; all sources are tried together")
         return {}
+    if not asks_by(found, protocol):
+        say(
+            f"{target}: transferability was estimated under another `evaluation`, by users who may be "
+            "measured now; all sources are tried together until it is materialised again"
+        )
+        return {}
     return found.subsets()
+
+
+def asks_by(found: Transferability, protocol: Protocol) -> bool:
+    """Whether what was found was found by the protocol's own validation users."""
+    return dict(found.rules) == protocol.rules
 
 
 def ladder_lines(selection: Mapping[str, Any]) -> list[str]:

@@ -62,15 +62,21 @@ def blends_of(candidate: str, chosen: Mapping[str, Choice]) -> dict[str, Blend]:
     return found
 
 
-def fit_all(blends: Iterable[Blend], task: Task) -> dict[str, Scorer]:
-    """Every scorer the blends name, fitted: those of the twin on the target alone."""
+def scorers_of(task: Task) -> dict[str, tuple[Scorer, Task]]:
+    """Every scorer a blend may name, unfitted, and what it is fitted on: the twin's on the target alone."""
     twin = task.twin()
-    makers: dict[str, tuple[Scorer, Task]] = {}
+    found: dict[str, tuple[Scorer, Task]] = {}
     for scenario in (*SCENARIOS, *FURTHER):
-        makers |= {n: (s, task) for n, s in scenario_candidates(scenario, task).items()}
-        makers |= {target_only(n): (s, twin) for n, s in scenario_candidates(scenario, twin).items()}
+        found |= {n: (s, task) for n, s in scenario_candidates(scenario, task).items()}
+        found |= {target_only(n): (s, twin) for n, s in scenario_candidates(scenario, twin).items()}
+    return found
+
+
+def fit_all(blends: Iterable[Blend], task: Task) -> dict[str, Scorer]:
+    """Every scorer the blends name, fitted."""
+    known = scorers_of(task)
     wanted = sorted({"popularity", *(name for blend in blends for name in blend.weights)})
-    return {name: fitted(name, *makers[name]) for name in wanted}
+    return {name: fitted(name, *known[name]) for name in wanted}
 
 
 def measured(

@@ -1,12 +1,7 @@
 """Who is hidden from what, so that a model is chosen and measured on what it has not seen.
 
-cold: a fixed share of users, drawn by a hash of their id, loses its whole target history; everything else
-stays.
-time: everything at or after `as_of - horizon`, in every domain, is hidden; what users with target history do
-in that horizon is the truth. Validation users and test users are disjoint in both.
-new_users: the cold test users again, asked about when their first events in the target are shown. The models
-are those fitted without them: a new event counts without a retrain.
-cold_items: the cut of `time` again, asked for items that nobody had touched by then, ranked among themselves.
+What each split hides and asks is written in `protocols.py`; that it does is proved by `leakage.py`. Whoever
+had a say in choosing is not measured.
 """
 
 from __future__ import annotations
@@ -21,6 +16,7 @@ import numpy as np
 
 from ml.bridge.contract import Task
 from ml.bridge.histories import Histories, histories
+from ml.bridge.protocols import HISTORY
 from ml.data import Interactions, Snapshot
 
 LEAST_HISTORY = 3  # target items of a user whose last ones can be hidden
@@ -58,17 +54,24 @@ def hash_fractions(user_ids: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def scaled(interactions: Mapping[str, Interactions]) -> dict[str, Interactions]:
     """The same interactions, weights of mean 1 in every domain: settings then mean the same everywhere."""
-    return {
-        d: replace(log, weights=(log.weights / max(float(log.weights.mean()), 1e-12)).astype(np.float32))
-        if len(log)
-        else log
-        for d, log in interactions.items()
-    }
+    return {d: _divided(log, _mean_weight(log)) for d, log in interactions.items()}
+
+
+def _mean_weight(log: Interactions) -> float:
+    return max(float(log.weights.mean()), 1e-12) if len(log) else 1.0
+
+
+def _divided(log: Interactions, by: float) -> Interactions:
+    return replace(log, weights=(log.weights / by).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The splits of one target, and the task with nothing hidden that is served."""
+    """The splits of one target, and the task with nothing hidden that is served.
+
+    history: how users with a target history are asked, a key of `protocols.HISTORY`; ValueError on another.
+    Weights are scaled by what a split shows: a mean over hidden interactions would tell of them.
+    """
 
     snapshot: Snapshot
     target: str
@@ -80,40 +83,65 @@ class Protocol:
     memo: dict[Hashable, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
     subsets: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
     found: Mapping[str, Sequence[tuple[str, Mapping[str, float]]]] = field(default_factory=dict)
+    history: str = "time"
+
+    def __post_init__(self) -> None:
+        if self.history not in HISTORY:
+            raise ValueError(f"history {self.history!r}: expected one of {', '.join(HISTORY)}")
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """By what rules users are hidden and asked, JSON-able: what others chose says nothing here."""
+        names = ("history", "cold_user_fraction", "horizon", "seed")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
-    def _interactions(self) -> dict[str, Interactions]:
-        return scaled(self.snapshot.interactions)
+    def _whole(self) -> dict[str, Interactions]:
+        """Scaled logs from which nothing is hidden: the same objects in every split, for `Task.remember`."""
+        return scaled({d: self.snapshot.interactions[d] for d in (*self.sources, self.target)})
 
     @cached_property
     def _fractions(self) -> np.ndarray:
         return hash_fractions(self.snapshot.users, self.seed)
 
-    def _task(self, interactions: Mapping[str, Interactions]) -> Task:
-        kept = {d: interactions[d] for d in (*self.sources, self.target)}
+    def _task(self, shown: Mapping[str, Interactions]) -> Task:
+        """The task in which these domains' logs are cut to what is shown of them, and the others whole."""
+        kept = self._whole | scaled({d: shown[d] for d in self._whole if d in shown})
         catalogues = self.snapshot.catalogues
         memory = self.memo, self.subsets, self.found
         return Task(self.target, self.sources, kept, catalogues, self.seed, self.device, *memory)
 
     def served(self) -> Task:
         """Everything before as-of."""
-        return self._task(self._interactions)
+        return self._task({})
+
+    def unasked(self) -> Task:
+        """What no split hides while choosing, for steps that come before it: tests of attributes, and an
+        encoder's fine-tuning. Users that are cold in choosing or measuring are not in the target."""
+        shown = {d: self.snapshot.interactions[d] for d in (*self.sources, self.target)}
+        if (share := HISTORY[self.history]) is not None:
+            shown[self.target] = self._but_last("choose", share)[0]
+        shown[self.target] = shown[self.target].of_users(self._fractions >= 1.5 * self.cold_user_fraction)
+        end = self.snapshot.as_of - 2 * self.horizon
+        return self._task({d: log.before(end) for d, log in shown.items()})
 
     def cold(self, stage: Literal["choose", "measure"]) -> Split:
         """Hashed users without target history. While choosing, test users are hidden too, and not asked."""
         fractions, share = self._fractions, self.cold_user_fraction
         test, validation = fractions < share, (fractions >= share) & (fractions < 1.5 * share)
         hidden, asked = (test | validation, validation) if stage == "choose" else (test, test)
-        log = self._interactions[self.target]
-        task = self._task({**self._interactions, self.target: log.of_users(~hidden)})
+        log = self.snapshot.interactions[self.target]
+        task = self._task({self.target: log.of_users(~hidden)})
         users = np.flatnonzero(asked & (log.counts() > 0))
         return Split("cold", task, users, log, self.snapshot.users)
 
     def new_users(self, cold: Split, events: int) -> Split:
         """The users of a cold split with more than `events` target items, of which the first are shown."""
-        log = self._interactions[self.target]
+        log = self.snapshot.interactions[self.target]
         users = cold.users[log.counts()[cold.users] > events]
-        shown = {**cold.task.interactions, self.target: log.first(events)}
+        # By the scale that the models were fitted with.
+        scale = _mean_weight(log.of_users(self._fractions >= self.cold_user_fraction))
+        shown = {**cold.task.interactions, self.target: _divided(log.first(events), scale)}
         return replace(cold, scenario="new_users", users=users, shown=shown)
 
     def last(self, stage: Literal["choose", "measure"], share: float = 0.2) -> Split:
@@ -121,19 +149,30 @@ class Protocol:
 
         While choosing, the test's part is gone and the last of what remains is hidden. Sources stay whole:
         this is a question to history, not to time; `time` is the one to trust for what would be served. The
-        users are warm and sparse ones, as in `time`, and so are the models that may answer.
+        users are warm and sparse ones, as in `time`, and so are the models that may answer. All are asked in
+        both stages, as is usual in the literature.
         """
-        log = self._interactions[self.target]
+        log, truth = self._but_last(stage, share)
+        task = self._task({self.target: log})
+        return Split("time", task, np.flatnonzero(truth.counts() > 0), truth, self.snapshot.users)
+
+    def _but_last(
+        self, stage: Literal["choose", "measure"], share: float
+    ) -> tuple[Interactions, Interactions]:
+        """What `last` shows of the target, and what it asks for."""
+        log = self.snapshot.interactions[self.target]
         for _ in range(1 + (stage == "choose")):
             whole, counts = log, log.counts()
             hidden = np.where(counts >= LEAST_HISTORY, np.maximum(1, np.rint(share * counts)), 0).astype(int)
             log = whole.first(counts - hidden)
-        truth = whole.after_first(counts - hidden)
-        task = self._task({**self._interactions, self.target: log})
-        return Split("time", task, np.flatnonzero(hidden > 0), truth, self.snapshot.users)
+        return log, whole.after_first(counts - hidden)
 
     def time(self, stage: Literal["choose", "measure"]) -> Split:
-        """Users with target history before the cut and new items after; a horizon earlier while choosing."""
+        """Users with a target history, asked by `history`: by default for what is new after the cut. It lies
+        a horizon earlier while choosing."""
+        if (share := HISTORY[self.history]) is not None:
+            split = self.last(stage, share)
+            return replace(split, users=split.users[self._asked(stage)[split.users]])
         task, truth, asked = self._cut(stage)
         users = np.flatnonzero(asked & (truth.counts() > 0) & (task.interactions[self.target].counts() > 0))
         return Split("time", task, users, truth, self.snapshot.users)
@@ -159,10 +198,15 @@ class Protocol:
     def _cut(self, stage: Literal["choose", "measure"]) -> tuple[Task, Interactions, np.ndarray]:
         """What is known before the cut, what the target's log holds in the horizon after it, and the users of
         the stage (n_users,) bool."""
-        fractions, share = self._fractions, self.cold_user_fraction
-        validation = (fractions >= share) & (fractions < (1 + share) / 2)
         end = self.snapshot.as_of - (self.horizon if stage == "choose" else 0)
         cut = end - self.horizon
-        task = self._task({d: log.before(cut) for d, log in self._interactions.items()})
-        truth = self._interactions[self.target].since(cut).before(end)
-        return task, truth, validation if stage == "choose" else ~validation
+        logs = self.snapshot.interactions
+        task = self._task({d: log.before(cut) for d, log in logs.items()})
+        return task, logs[self.target].since(cut).before(end), self._asked(stage)
+
+    def _asked(self, stage: Literal["choose", "measure"]) -> np.ndarray:
+        """(n_users,) bool: who may be asked of those with a history. All whom choosing asks, the cold ones
+        too, are validation users here."""
+        fractions, share = self._fractions, self.cold_user_fraction
+        validation = (fractions >= share) & (fractions < (1 + share) / 2)
+        return validation if stage == "choose" else ~validation

@@ -54,6 +54,8 @@ class TrainSettings:
     rerank: RerankRules | None = None
     blocks: Blocks = field(default_factory=Blocks)
     cold_item_slots: int = 0
+    # How users with a history in the target are asked: a key of `ml.bridge.protocols.HISTORY`.
+    protocol: str = "time"
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,24 @@ def protocol_of(
 ) -> tuple[Protocol, Tested]:
     """The splits that training asks, on what may be read of the sources with anything before as-of; and the
     p-values of the attributes that there are."""
+    return readable(whole_protocol(snapshot, target, sources, settings), settings.blocks)
+
+
+def whole_protocol(
+    snapshot: Snapshot, target: str, sources: Iterable[str], settings: TrainSettings
+) -> Protocol:
+    """The same splits before anything is taken away: what `leakage.leaks` looks at."""
     useful = tuple(d for d in sorted(sources) if len(snapshot.interactions[d]))
     rules = (settings.cold_user_fraction, settings.horizon, settings.seed, settings.device)
-    whole = Protocol(snapshot, target, useful, *rules, subsets=settings.subsets, found=settings.found)
-    return readable(whole, settings.blocks)
+    return Protocol(
+        snapshot,
+        target,
+        useful,
+        *rules,
+        subsets=settings.subsets,
+        found=settings.found,
+        history=settings.protocol,
+    )
 
 
 def _of_scenario(found: Mapping[str, T], scenario: str) -> dict[str, T]:

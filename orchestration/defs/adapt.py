@@ -118,7 +118,11 @@ def fine_tune(config: Config, home: Home, as_of: date, log: Callable[[str], obje
             "base": base.key,
             "encoder": adapted.key,
             "cut": as_of_time(as_of) - 2 * hidden.horizon,
-            "hidden": {"seed": hidden.seed, "cold_user_fraction": hidden.cold_user_fraction},
+            "hidden": {
+                "seed": hidden.seed,
+                "cold_user_fraction": hidden.cold_user_fraction,
+                "protocol": hidden.protocol,
+            },
             "lift": lift.to_dict(),
             "training": training,
         }

@@ -1,6 +1,7 @@
 """marts -> training snapshot: everything before one moment as immutable Parquet, named by its content."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,10 +229,18 @@ def training_snapshot(context: dg.AssetExecutionContext, warehouse: Warehouse) -
 @dg.asset_check(asset=training_snapshot, blocking=True)
 def nothing_at_or_after_as_of(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """No model reads anything at or after its as-of time: read back from the files themselves."""
+    from ml.snapshot_end import late
+
     snapshot = snapshot_of(context.partition_key)
     limit = as_of_time(date.fromisoformat(context.partition_key))
-    late = {d: len(log.since(limit)) for d, log in snapshot.interactions.items() if len(log.since(limit))}
-    return dg.AssetCheckResult(passed=not late and snapshot.as_of == limit, metadata={"late": str(late)})
+    found = late(replace(snapshot, as_of=limit))
+    if snapshot.as_of != limit:
+        found.append(f"the manifest's as-of is {snapshot.as_of}, expected {limit}")
+    return dg.AssetCheckResult(
+        passed=not found,
+        description="; ".join(found) or None,
+        metadata={"late": dg.MetadataValue.md("\n".join(f"- {what}" for what in found) or "none")},
+    )
 
 
 @dg.asset_check(asset=training_snapshot)

@@ -1,6 +1,6 @@
 """Transfer: train the bridge of one target, its twin and popularity, on what was known before one moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from orchestration.files import replaced_folder
 from orchestration.modalities import domains_with_modalities
 from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
+from orchestration.protocols import NOTHING_LEAKS_SPEC, leak_check, protocol_lines, refuse
 from orchestration.transferability import ladder_lines
 
 if TYPE_CHECKING:
@@ -59,10 +60,15 @@ def horizon(calendar: Calendar, windows: int, as_of: date) -> int:
     deps=[SNAPSHOT, EMBEDDINGS, *ADAPTED, *MODALITIES, "transferability"],
     group_name="transfer",
     kinds={"python", "pytorch"},
+    check_specs=[NOTHING_LEAKS_SPEC],
 )
-def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+def bridge(
+    context: dg.AssetExecutionContext,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """The recommender of one target that reads every source domain, with its no-transfer twin beside it."""
     import ml.bridge
+    from ml.bridge.leakage import leaks
+    from ml.bridge.train import whole_protocol
     from orchestration.features import embedded_snapshot
     from orchestration.search import candidates
     from orchestration.transferability import fewer_sources
@@ -70,8 +76,13 @@ def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     target, as_of = target_and_as_of(context)
     home = Home()
     snapshot = embedded_snapshot(as_of.isoformat(), CONFIG, home)
-    fewer = fewer_sources(home, as_of.isoformat(), target, snapshot.digest, context.log.info)
-    settings = replace(train_settings(CONFIG, as_of), subsets=fewer)
+    settings = train_settings(CONFIG, as_of)
+    protocol = whole_protocol(snapshot, target, CONFIG.sources(target), settings)
+    found = leaks(protocol)
+    yield leak_check(found)
+    refuse(found, target)
+    fewer = fewer_sources(home, as_of.isoformat(), target, protocol, context.log.info)
+    settings = replace(settings, subsets=fewer)
     searched = _searched(context, snapshot, settings) if CONFIG.search.trials else {}
     settings = replace(settings, found=candidates(searched, CONFIG.search.keep))
     training = ml.bridge.train(
@@ -79,7 +90,7 @@ def bridge(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     )
     with replaced_folder(home.models / as_of.isoformat() / target) as folder:
         training.save(folder)
-    return dg.MaterializeResult(metadata=_metadata(training.selection) | _of_searches(searched))
+    yield dg.MaterializeResult(metadata=_metadata(training.selection) | _of_searches(searched))
 
 
 def train_settings(config: Config, as_of: date) -> "TrainSettings":
@@ -97,6 +108,7 @@ def train_settings(config: Config, as_of: date) -> "TrainSettings":
         rerank=RerankRules(**shown.rerank),
         blocks=ml.bridge.Blocks(**config.blocks.switches),
         cold_item_slots=shown.cold_item_slots,
+        protocol=evaluation.protocol,
     )
 
 
@@ -130,6 +142,7 @@ def _of_searches(searched: "Mapping[str, list[Trial]]") -> dict[str, Any]:
 def _metadata(selection: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "sources": ", ".join(selection["sources"]) or "none",
+        "protocols": dg.MetadataValue.md("\n".join(f"- {line}" for line in protocol_lines(selection))),
         "chosen": dg.MetadataValue.md(markdown_table(choices(selection))),
         "ladder": dg.MetadataValue.md("\n".join(f"- {line}" for line in ladder_lines(selection))),
         **(

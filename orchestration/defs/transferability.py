@@ -59,20 +59,24 @@ def transferability_check(context: dg.AssetExecutionContext) -> dg.MaterializeRe
     """The same small bridges on test users, beside what was estimated: can the estimates be trusted?"""
     from ml.bridge.select.transferability import measure
     from orchestration.features import embedded_snapshot
-    from orchestration.transferability import agreement, read_transferability, write_transferability
+    from orchestration.transferability import (
+        agreement,
+        asks_by,
+        read_transferability,
+        write_transferability,
+    )
 
     home, (target, day) = Home(), target_and_as_of(context)
     as_of = day.isoformat()
     snapshot = embedded_snapshot(as_of, CONFIG, home)
     before = read_transferability(home, as_of, target, snapshot.digest)
-    if before is None:
+    protocol = asked_of(snapshot, target, as_of)
+    if before is None or not asks_by(before, protocol):
         raise dg.Failure(
-            f"nothing was estimated for {target} on the snapshot as of {as_of}: "
+            f"nothing was estimated for {target} on the snapshot as of {as_of} under `evaluation` as it is: "
             "materialise transferability first"
         )
-    found = before.checked(
-        measure(asked_of(snapshot, target, as_of), before.estimated, before.k, context.log.info)
-    )
+    found = before.checked(measure(protocol, before.estimated, before.k, context.log.info))
     write_transferability(home, as_of, found)
     return dg.MaterializeResult(
         metadata={"agreement": agreement(found), **_metadata(home, as_of, snapshot.digest, [found])}

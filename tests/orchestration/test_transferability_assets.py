@@ -1,6 +1,7 @@
 """The transferability matrix as assets: estimated for all targets in one run, checked after training."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import dagster as dg
@@ -93,13 +94,21 @@ def test_after_training_test_users_confirm(home, checked, digest):
     assert int(right) == int(total) > 0
 
 
-def test_training_is_told_which_sources_to_try(home, estimated, digest):
+def test_training_is_told_which_sources_to_try(home, estimated):
+    from orchestration.defs.transferability import asked_of
+    from orchestration.features import embedded_snapshot
+
     said = []
-    found = fewer_sources(home, AS_OF, TARGET, digest, said.append)
+    protocol = asked_of(embedded_snapshot(AS_OF, CONFIG, home), TARGET, AS_OF)
+    found = fewer_sources(home, AS_OF, TARGET, protocol, said.append)
     assert found
     assert not said
-    assert fewer_sources(home, AS_OF, TARGET, "another snapshot", said.append) == {}
+    elsewhere = replace(protocol, snapshot=replace(protocol.snapshot, digest="another"))
+    assert fewer_sources(home, AS_OF, TARGET, elsewhere, said.append) == {}
     assert "not estimated on this snapshot" in said[0]
+    # With another seed the users who were asked may be among those to measure.
+    assert fewer_sources(home, AS_OF, TARGET, replace(protocol, seed=1), said.append) == {}
+    assert "under another `evaluation`" in said[1]
 
 
 def test_a_check_without_an_estimate_says_what_to_do(home, estimated, monkeypatch, tmp_path):
@@ -151,4 +160,4 @@ def test_a_table_marks_what_is_certain(home, estimated, digest):
 
 def test_files_are_plain_json(home, estimated):
     document = json.loads(transferability_path(home, AS_OF, TARGET).read_text())
-    assert {"target", "data_digest", "k", "ground", "estimated", "measured"} == set(document)
+    assert {"target", "data_digest", "k", "ground", "estimated", "measured", "rules"} == set(document)

@@ -50,7 +50,7 @@ def readable(protocol: Protocol, blocks: Blocks) -> tuple[Protocol, dict[str, di
         catalogue.attributes for catalogue in seen.catalogues.values()
     ):
         return protocol, {}
-    found = p_values(protocol.cold("choose").task, seen.as_of - 2 * protocol.horizon)
+    found = p_values(protocol.unasked(), seen.as_of - 2 * protocol.horizon)
     return replace(protocol, snapshot=telling(seen, found), memo={}), found
 
 

@@ -53,7 +53,8 @@ class Transferability:
     """One target's sources. data_digest: of the snapshot it was found on. ground: source -> what is common.
 
     estimated: of validation users, before training. measured: of test users, after it; selection does not
-    read it.
+    read it. rules: `Protocol.rules` by which these users were drawn; others may be the test users of another
+    evaluation.
     """
 
     target: str
@@ -62,6 +63,7 @@ class Transferability:
     ground: Mapping[str, Ground]
     estimated: Sequence[Cell]
     measured: Sequence[Cell] = field(default_factory=tuple)
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
     def subsets(self) -> dict[str, list[tuple[str, ...]]]:
         """What `subsets` makes of the estimates."""

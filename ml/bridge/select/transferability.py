@@ -47,7 +47,8 @@ def estimated(protocol: Protocol, k: int, say: Callable[[str], None] = lambda li
     """What validation users and the snapshot say of every source of the protocol's target."""
     snapshot, target = protocol.snapshot, protocol.target
     common = {source: ground(snapshot, target, source) for source in protocol.sources}
-    return Transferability(target, snapshot.digest, k, common, tuple(estimate(protocol, k, say)))
+    cells = tuple(estimate(protocol, k, say))
+    return Transferability(target, snapshot.digest, k, common, cells, rules=protocol.rules)
 
 
 def estimate(protocol: Protocol, k: int, say: Callable[[str], None] = lambda line: None) -> list[Cell]:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from ml.bridge.protocol import hash_fractions
+from ml.bridge.protocol import Protocol, hash_fractions
 from ml.data import Interactions, Snapshot
 
 # Salts the hash that holds users and texts out of training: it is not the hash that the protocol hides by.
@@ -31,6 +31,7 @@ class Visibility:
     cold_user_fraction: float = 0.2
     horizon: int = 14 * 86_400_000_000
     seed: int = 0
+    protocol: str = "time"
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,11 @@ class Pairs:
 
 
 def visible(snapshot: Snapshot, rules: Visibility) -> dict[str, Interactions]:
-    """Each domain's interactions that no validation and no test asks about, of users hidden from neither.
-
-    Left out: users with a hash fraction below 1.5 x cold_user_fraction (hidden while choosing or measuring),
-    and everything at or after as_of - 2 x horizon (the truths of both time splits).
-    """
-    shown = hash_fractions(snapshot.users, rules.seed) >= 1.5 * rules.cold_user_fraction
-    cut = snapshot.as_of - 2 * rules.horizon
-    return {domain: log.before(cut).of_users(shown) for domain, log in snapshot.interactions.items()}
+    """Each domain's interactions that no split asks about when the domain is the target (`unasked`), of users
+    hidden from neither choosing nor measuring."""
+    hides = rules.cold_user_fraction, rules.horizon, rules.seed
+    asked = {d: Protocol(snapshot, d, (), *hides, history=rules.protocol) for d in snapshot.domains}
+    return {domain: each.unasked().interactions[domain] for domain, each in asked.items()}
 
 
 def find_pairs(snapshot: Snapshot, visibility: Visibility, rules: PairRules) -> Pairs:
