@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 from ml import columns as c
 from ml.metrics.cohorts import USER_COHORTS
 from ml.metrics.intervals import paired_lift
-from ml.metrics.report import ALL, CANDIDATE, CANDIDATES, CohortRow, Report
+from ml.metrics.report import ALL, CANDIDATE, CANDIDATES, CHAMPION, CohortRow, Report
 
 METRIC, POPULARITY = "recall", "popularity"
+# Neither the three nor today's champion, which is one of the three of an earlier day, is a peer.
+OWN = (*CANDIDATES, CHAMPION)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def peer_lifts(report: Report, seed: int = 0) -> list[PeerLift]:
         if best is None:
             continue
         bridge, peer = (_values(report, cohort, name) for name in ("bridge", best.candidate))
-        lift = paired_lift(bridge, peer, seed=seed)
+        lift = paired_lift(bridge, peer, seed=seed).within(-1, 1)
         recall = float(np.nanmean(peer))
         found.append(PeerLift(cohort, best.candidate, recall, lift.mean, lift.low, lift.high, lift.n))
     return found
@@ -55,9 +57,9 @@ def best_peer(rows: Sequence[CohortRow], cohort: str, metric: str = METRIC) -> C
     lists what is popular.
     """
     measured = {r.candidate: r for r in rows if (r.cohort, r.metric) == (cohort, metric) and r.users}
-    if not set(measured) - set(CANDIDATES):
+    if not set(measured) - set(OWN):
         return None
-    peers = [POPULARITY, *(name for name in measured if name not in CANDIDATES)]
+    peers = [POPULARITY, *(name for name in measured if name not in OWN)]
     return max((measured[name] for name in peers if name in measured), key=lambda row: row.mean)
 
 

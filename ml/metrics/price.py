@@ -38,6 +38,7 @@ def price(plain: pa.Table, changed: pa.Table, facts: ItemFacts, k: int, seed: in
             for metric in (*METRICS, NOVELTY, DIVERSITY, POPULARITY):
                 x, y = a[metric].to_numpy(), b[metric].to_numpy()
                 lift = paired_lift(y, x, seed=seed)
+                lift = lift.within(-1, 1) if metric in METRICS else lift
                 base = mean(np.where(np.isnan(y), np.nan, x))
                 rows.append(PriceRow(cohort, name, metric, base, lift.mean, lift.low, lift.high, lift.n))
     return rows + _of_sets(beyond(changed, facts, k), sets)

@@ -6,8 +6,8 @@ The lists are `ml.bridge.lists.LISTS_SCHEMA`: one row a candidate and user, with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,17 @@ from scipy import sparse
 
 from ml import columns as c
 from ml.metrics.cohorts import FURTHER_COHORTS, USER_COHORTS
-from ml.metrics.intervals import bootstrap_means
+from ml.metrics.intervals import Interval, bootstrap_means
 from ml.metrics.ranking import ndcg_at_k, precision_at_k, recall_at_k
+from ml.metrics.significance import benjamini_hochberg, detectable_lift
 
 METRICS = {"recall": recall_at_k, "precision": precision_at_k, "ndcg": ndcg_at_k}
 CANDIDATES = ("popularity", "twin", "bridge")
 # What users get today, its recipe refitted on the very split the candidates are measured on.
 CHAMPION = "champion"
+# What is compared, (of, over): a candidate earns its place over the next simpler one, and over the champion.
+LIFT = ("bridge", "twin")
+PAIRS = (LIFT, ("twin", "popularity"), *((name, CHAMPION) for name in reversed(CANDIDATES)))
 ALL = "all"
 SCENARIO, CANDIDATE = "scenario", "candidate"
 _KEY = [(SCENARIO, "ascending"), (c.COHORT, "ascending"), (c.USER_ID, "ascending")]
@@ -46,7 +50,8 @@ class LiftRow:
     """`of` - `over` of a cohort, paired by user, with its 95 % interval.
 
     p: of no difference (two-sided). q: p adjusted for the cohorts asked together (Benjamini and Hochberg).
-    detectable: the least true lift that as many users would show in four of five tests.
+    detectable: the least true lift that as many users would show in four of five tests. differing: users for
+    whom the two are not level; below `significance.FEWEST` the interval is narrower than it says.
     """
 
     cohort: str
@@ -60,6 +65,7 @@ class LiftRow:
     p: float = float("nan")
     q: float = float("nan")
     detectable: float = float("nan")
+    differing: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,19 +142,62 @@ def evaluate(lists: pa.Table, catalogue_size: int, k: int, seed: int = 0) -> Rep
     per_user = lists.select([SCENARIO, c.COHORT, CANDIDATE, c.USER_ID])
     for name, column in hits(lists, catalogue_size, k).items():
         per_user = per_user.append_column(name, pa.array(column))
-    rows, lifts = [], []
+    rows: list[CohortRow] = []
+    pairs: list[LiftRow] = []
     for cohort, table in by_cohort(per_user):
         peers = sorted(set(table[CANDIDATE].unique().to_pylist()) - set(CANDIDATES))
         parts = {name: table.filter(pc.equal(table[CANDIDATE], name)) for name in (*CANDIDATES, *peers)}
         _check_paired(cohort, parts)
-        for metric in METRICS:
-            values = {name: part[metric].to_numpy() for name, part in parts.items()}
-            columns = [*values.values(), values["bridge"] - values["twin"]]
-            *means, lift = bootstrap_means(np.stack(columns, axis=1), seed=seed)
-            for name, mean in zip(values, means, strict=True):
-                rows.append(CohortRow(cohort, name, metric, mean.mean, mean.low, mean.high, mean.n))
-            lifts.append(LiftRow(cohort, metric, lift.mean, lift.low, lift.high, lift.n))
-    return Report(k, rows, lifts, per_user)
+        means, differences = _measured(cohort, parts, seed)
+        rows += means
+        pairs += differences
+    pairs = _adjusted(pairs)
+    lifts = [row for row in pairs if (row.of, row.over) == LIFT]
+    others = [row for row in pairs if (row.of, row.over) != LIFT]
+    return Report(k, rows, lifts, per_user, comparisons=others)
+
+
+def _measured(cohort: str, parts: Mapping[str, pa.Table], seed: int) -> tuple[list[CohortRow], list[LiftRow]]:
+    """A cohort's means and differences, metric by metric, all from the same resamples of its users."""
+    values = {(name, metric): part[metric].to_numpy() for metric in METRICS for name, part in parts.items()}
+    pairs = [(of, over, metric) for metric in METRICS for of, over in PAIRS if over in parts]
+    apart = [values[of, metric] - values[over, metric] for of, over, metric in pairs]
+    found = bootstrap_means(np.stack([*values.values(), *apart], axis=1), seed=seed)
+    rows = [
+        CohortRow(cohort, name, metric, mean.mean, mean.low, mean.high, mean.n)
+        for (name, metric), mean in zip(
+            values, (row.within(0, 1) for row in found[: len(values)]), strict=True
+        )
+    ]
+    return rows, [
+        _difference(cohort, *pair, lift.within(-1, 1), column)
+        for pair, lift, column in zip(pairs, found[len(values) :], apart, strict=True)
+    ]
+
+
+def _difference(
+    cohort: str, of: str, over: str, metric: str, lift: Interval, differences: np.ndarray
+) -> LiftRow:
+    least, differing = detectable_lift(differences), int((np.nan_to_num(differences) != 0).sum())
+    bounds = (lift.mean, lift.low, lift.high, lift.n)
+    return LiftRow(cohort, metric, *bounds, of, over, p=lift.p, detectable=least, differing=differing)
+
+
+def _adjusted(rows: Iterable[LiftRow]) -> list[LiftRow]:
+    """The rows with q: the cohorts of USER_COHORTS are asked together, every other one is asked for itself.
+
+    A user of "all" is one of a cohort too: that row is no further question to the family.
+    """
+    families: dict[tuple[str, ...], list[LiftRow]] = {}
+    for row in rows:
+        asked = "" if row.cohort in USER_COHORTS else row.cohort
+        families.setdefault((row.of, row.over, row.metric, asked), []).append(row)
+    q = {
+        (row.of, row.over, row.metric, row.cohort): float(value)
+        for family in families.values()
+        for row, value in zip(family, benjamini_hochberg(np.array([r.p for r in family])), strict=True)
+    }
+    return [replace(row, q=q[row.of, row.over, row.metric, row.cohort]) for row in rows]
 
 
 def hits(lists: pa.Table, catalogue_size: int, k: int) -> dict[str, np.ndarray]:

@@ -10,9 +10,9 @@ from ml.metrics.intervals import bootstrap_mean, bootstrap_means, paired_lift, p
 @pytest.mark.parametrize("kind, truth", [("normal", 0.3), ("bernoulli", 0.3)])
 def test_covers_the_true_mean_about_95_times_in_100(kind, truth):
     random = np.random.default_rng(11)
-    samples = random.normal(truth, 1, (600, 150)) if kind == "normal" else random.random((600, 150)) < truth
-    covered = [found.low <= truth <= found.high for found in (bootstrap_mean(s, draws=500) for s in samples)]
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
+    samples = random.normal(truth, 1, (150, 1500)) if kind == "normal" else random.random((150, 1500)) < truth
+    covered = [found.low <= truth <= found.high for found in bootstrap_means(samples)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
 
 
 def test_width_is_that_of_the_standard_error():
@@ -84,3 +84,28 @@ def test_a_user_without_value_in_one_column_is_left_out_of_all():
     nobody = bootstrap_means(np.full((2, 3), np.nan))
     assert [found.n for found in nobody] == [0, 0, 0]
     assert np.isnan([found.mean for found in nobody]).all()
+
+
+def test_many_users_are_drawn_in_groups_and_come_out_alike(monkeypatch):
+    # In order of their values: groups must not be of neighbours.
+    values = np.sort(np.random.default_rng(4).exponential(size=3001))
+    whole = bootstrap_mean(values)
+    monkeypatch.setattr(intervals, "MOST_UNITS", 700)
+    grouped = bootstrap_mean(values)
+    assert grouped.mean == whole.mean
+    assert grouped.n == 3001
+    assert grouped.high - grouped.low == pytest.approx(whole.high - whole.low, rel=0.1)
+    level = bootstrap_mean(np.full(3001, 0.1))
+    assert (level.low, level.high) == (0.1, 0.1)
+
+
+def test_either_end_is_the_outer_one_of_percentile_and_student():
+    values = np.array([0, 0, 0, 0.5, 1.0])
+    found, half = bootstrap_mean(values), 2.776 * values.std(ddof=1) / np.sqrt(5)
+    assert found.low == pytest.approx(0.3 - half, abs=1e-3)
+    # Skewed to the right: there the percentile reaches further.
+    assert found.high > 0.3 + half + 0.02
+    alone = bootstrap_mean(np.array([0.5]))
+    assert (alone.low, alone.high, alone.p) == (0.5, 0.5, 1)
+    assert found.low < 0 == found.within(0, 1).low
+    assert np.isnan(bootstrap_mean(np.array([])).within(0, 1).low)

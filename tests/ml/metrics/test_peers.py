@@ -76,3 +76,10 @@ def test_a_report_of_the_three_alone_has_no_peer():
 def test_a_report_read_again_gives_the_same():
     found = report()
     assert peer_lifts(type(found).from_json(found.to_json(), found.per_user)) == peer_lifts(found)
+
+
+def test_the_champion_is_no_peer():
+    with_champion = {place: {**by, "champion": [4, 4]} for place, by in HITS.items()}
+    assert peer_lifts(report(hits=with_champion)) == peer_lifts(report())
+    alone = report(without=("ease", "als_union"), hits=with_champion)
+    assert peer_lifts(alone) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml.metrics.report import Report, evaluate
+from ml.metrics.report import CHAMPION, Report, evaluate
 
 SCHEMA = pa.schema(
     [
@@ -103,3 +103,56 @@ def test_json_keeps_every_figure():
 def test_no_lists_make_an_empty_report():
     report = evaluate(lists(), catalogue_size=4, k=2)
     assert (report.rows, report.lifts, len(report.per_user)) == ([], [], 0)
+
+
+def worlds(**hits):
+    """Lists of 20 users each in the three cohorts; candidate -> whether it finds the one relevant item."""
+    places = [("cold", "cold"), ("time", "sparse"), ("time", "warm")]
+    return lists(
+        *(
+            (scenario, cohort, name, f"u{user:02d}", [1 if user < found[place] else 0], [1])
+            for place, (scenario, cohort) in enumerate(places)
+            for name, found in hits.items()
+            for user in range(20)
+        )
+    )
+
+
+def differences(report):
+    rows = [*report.lifts, *report.comparisons]
+    return {(r.of, r.over, r.cohort): r for r in rows if r.metric == "recall"}
+
+
+def test_pairs_that_the_gate_asks_for_and_their_figures():
+    found = differences(evaluate(worlds(popularity=[0, 5, 5], twin=[0, 5, 9], bridge=[12, 5, 9]), 2, k=1))
+    assert {key[:2] for key in found} == {("bridge", "twin"), ("twin", "popularity")}
+    cold, sparse, warm = (found["bridge", "twin", cohort] for cohort in ("cold", "sparse", "warm"))
+    assert (cold.mean, cold.differing, cold.users) == (pytest.approx(12 / 20), 12, 20)
+    assert (sparse.differing, sparse.p, sparse.detectable, warm.q) == (0, 1, 0, 1)
+    assert cold.p < 0.01
+    assert cold.q == pytest.approx(3 * cold.p)  # the least of three cohorts
+    spread = np.array([1.0] * 12 + [0.0] * 8).std(ddof=1)
+    assert cold.detectable == pytest.approx(2.8016 * spread / np.sqrt(20), rel=1e-4)
+    everyone = found["bridge", "twin", "all"]
+    assert (everyone.differing, everyone.q) == (12, everyone.p)  # a family of its own
+    assert found["twin", "popularity", "warm"].mean == pytest.approx(4 / 20)
+
+
+def test_the_champion_is_compared_with_all_three_and_is_not_one_of_them():
+    hits = {"popularity": [3, 3, 3], "twin": [4, 4, 4], "bridge": [9, 9, 2], CHAMPION: [4, 4, 4]}
+    report = evaluate(worlds(**hits), 2, k=1)
+    found = differences(report)
+    assert {of for of, over, _ in found if over == CHAMPION} == {"bridge", "twin", "popularity"}
+    level = found["twin", CHAMPION, "all"]
+    assert (level.mean, level.low, level.high, level.p) == (0, 0, 0, 1)  # the same recipe
+    assert found["bridge", CHAMPION, "warm"].mean == pytest.approx(-2 / 20)
+    assert all(row.over == "twin" for row in report.lifts)
+    again = Report.from_json(report.to_json(), report.per_user)
+    assert again.comparisons == report.comparisons
+
+
+def test_a_cohort_that_nobody_measured_does_not_weigh_on_the_others():
+    found = differences(evaluate(HAND, 4, k=2))
+    cold, warm = (found["bridge", "twin", cohort] for cohort in ("cold", "warm"))
+    assert cold.q == cold.p
+    assert np.isnan([warm.p, warm.q, warm.detectable]).all()
