@@ -49,8 +49,9 @@ ui: setup  ## Dagster and MLflow on this machine; Ctrl-C ends both
 dbt-docs: setup  ## the documentation of every table as one page; prints its path
 	@$(BIN)/python -m orchestration.resources.dbt_docs
 
+# In the order of the folders; xdist's own begins with the files of most tests and ends with the longest ones.
 test: setup  ## every test, on two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -14,10 +14,19 @@ from orchestration.config import Home
 from orchestration.landing.loading import Span
 
 
+@pytest.fixture(scope="session")
+def world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the world of a test lies while it runs; the same for all, because dbt keeps nothing of a parse
+    (6 s) whose warehouse had another path."""
+    return tmp_path_factory.mktemp("worlds") / "present"
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(
+    tmp_path: Path, world_folder: Path, dbt_target: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     """The hand-written world in a folder of its own, with LANDBRIDGE_HOME set to it."""
-    made = World(tmp_path, document())
+    made = World(world_folder, document(), dbt_target)
     for name, text in (
         ("books.csv", BOOKS_EVENTS),
         ("books_items.csv", BOOKS_ITEMS),
@@ -25,8 +34,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         ("films_items.jsonl", FILMS_ITEMS),
     ):
         made.write(name, text)
-    monkeypatch.setenv("LANDBRIDGE_HOME", str(tmp_path / "home"))
-    return made
+    monkeypatch.setenv("LANDBRIDGE_HOME", str(made.home))
+    yield made
+    made.keep_parsed()
+    world_folder.rename(tmp_path / "world")  # pytest keeps it as it keeps every tmp_path
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def dbt_run(dbt_target: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    from orchestration.resources.dbt import PROJECT, covering
+    from orchestration.resources.dbt import PROJECT, covering, project_hash
 
     def run(span: Span | None = None, command: str = "run") -> None:
         monkeypatch.setenv("LANDBRIDGE_WAREHOUSE", str(Home().warehouse))
@@ -61,6 +72,7 @@ def dbt_run(dbt_target: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         DuckDBConnectionManager.close_all_connections()
         failed = [f"{r.node.name}: {r.message}" for r in (done.result or []) if r.status in ("error", "fail")]
         assert done.success, failed or done.exception
+        (dbt_target / "stamp").write_text(project_hash())
 
     return run
 

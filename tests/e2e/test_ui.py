@@ -42,10 +42,16 @@ def get(url: str) -> str:
         return response.read().decode()
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all starts: the first makes it (20 s), the second finds it, as most starts do."""
+    return tmp_path_factory.mktemp("ui") / "home"
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for children in /proc")
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
-def test_both_servers_answer_and_end_together(tmp_path, sign):
-    home, dagster, mlflow = tmp_path / "home", free_port(), free_port()
+def test_both_servers_answer_and_end_together(tmp_path, home, sign):
+    dagster, mlflow = free_port(), free_port()
     environment = {**os.environ, "LANDBRIDGE_HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "orchestration.cli", "ui"]
     command += ["--dagster-port", str(dagster), "--mlflow-port", str(mlflow)]

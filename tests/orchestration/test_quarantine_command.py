@@ -119,7 +119,7 @@ def test_lines_that_were_loaded_but_not_judged(world: World) -> None:
 def test_the_home_of_another_configuration_is_refused(world: World, tmp_path: Path) -> None:
     quarantine(world, "show")
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(world.document))
-    other = ["--config", str(tmp_path / "other.yaml"), "--home", str(tmp_path / "home")]
+    other = ["--config", str(tmp_path / "other.yaml"), "--home", str(world.home)]
     result = CliRunner().invoke(main, ["quarantine", "replay", *other])
     assert result.exit_code == 1
     assert "its own --home" in result.output
