@@ -133,6 +133,43 @@ def recommend(
 
 @main.command()
 @place_options
+@click.option(
+    "--target", "targets", multiple=True, help="Only this domain; repeatable. Default: every domain."
+)
+@click.option(
+    "--from",
+    "first",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Train and evaluate what is missing from here on.",
+)
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last as-of. Default: the newest.")
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With --from: only every Nth as-of, counted back from the last.",
+)
+def backtest(
+    config_path: str | None, home: str | None, targets: tuple[str, ...], first: Any, last: Any, every: int
+) -> None:
+    """Recall over time: what the present code and settings would have been worth at each as-of.
+
+    Without --from it shows what was measured already. With it, each as-of of the calendar that lacks an
+    evaluation is trained as if it were that day, on the tables that the last run left; no version is
+    registered. Writes backtest/<target>.html and backtest/<target>.parquet below the home.
+    """
+    from orchestration.commands.backtest import run_backtest
+    from orchestration.environment import prepare
+
+    config, place = prepare(config_path, home)
+    start, end = (day.date() if day else None for day in (first, last))
+    run_backtest(config, place, targets, start, end, every)
+
+
+@main.command()
+@place_options
 def doctor(config_path: str | None, home: str | None) -> None:
     """Check versions, device, encoder, configuration, disk and ports; exit status 1 where one stops a run."""
     from rich.console import Console

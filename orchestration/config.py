@@ -98,6 +98,7 @@ class Evaluation(Model):
     k: int = Field(default=10, ge=1, le=1000)
     cold_user_fraction: float = Field(default=0.2, gt=0, lt=0.5)
     horizon: int = Field(default=1, ge=1)
+    protocol: Literal["time", "last_fraction", "leave_one_out"] = "time"
     seed: int = 0
 
 
@@ -218,6 +219,9 @@ class Home:
         self.transferability = self.root / "transferability"
         self.models = self.root / "models"
         self.recommendations = self.root / "recommendations"
+        self.served = self.root / "served"
+        self.observed = self.root / "observed"
+        self.backtest = self.root / "backtest"
         self.mlflow = self.root / "mlflow"
         self.dagster = self.root / "dagster"
 

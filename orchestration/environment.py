@@ -19,6 +19,9 @@ DAGSTER_YAML = """\
 # Written by Landbridge because it was missing; yours to change from here on.
 telemetry:
   enabled: false
+# No sign-up form before the first page.
+nux:
+  enabled: false
 concurrency:
   # DuckDB takes one writer: every asset that opens the warehouse is in the pool `warehouse`.
   pools:
@@ -97,6 +100,19 @@ def require_sources(config: Config) -> None:
 
     if config.demo is None and (faults := check_sources(config)):
         raise ConfigError(config.path, [fault.removeprefix(f"{config.path}: ") for fault in faults])
+
+
+def owner_of(home: Home, config: str | Path | None = None) -> Config:
+    """The configuration that a home belongs to, `config` where it belongs to none yet; changes nothing.
+
+    Raises ConfigError where `config` is another one: a rule of the home could be got round with it.
+    """
+    owner = home.root / OWNER_FILE
+    if not owner.exists():
+        return load_config(config)
+    settings = load_config(config or owner.read_text().strip())
+    _claim(home, settings)
+    return settings
 
 
 def _claim(home: Home, config: Config) -> None:

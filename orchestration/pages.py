@@ -6,6 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from orchestration.page_style import PAGE, STYLE
+
+SENTENCE = 36  # characters; cells longer than this are sentences and break over lines
+
 
 @dataclass(frozen=True)
 class Table:
@@ -17,24 +21,32 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One heading of the card with its lines and, below them, an optional table and an SVG (HTML only)."""
+    """One heading with its lines and, below them, an optional table, an SVG (HTML only) and further sections.
+
+    folded: closed behind its title on a page, for what few readers need at once.
+    """
 
     title: str
     lines: Sequence[str] = field(default_factory=tuple)
     table: Table | None = None
     picture: str = ""
+    parts: Sequence[Section] = ()
+    folded: bool = False
 
 
 def markdown_page(verdict: str, sections: Iterable[Section]) -> str:
     """GitHub-flavoured markdown; pictures are for HTML alone."""
-    parts = [f"**{verdict}**"]
-    for section in sections:
-        parts.append(f"**{section.title}**")  # MLflow prints headings like text
-        if section.lines:
-            parts.append("\n".join(f"- {line}" for line in section.lines))
-        if section.table:
-            parts.append(markdown_table(section.table))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([f"**{verdict}**", *map(markdown_section, sections)]) + "\n"
+
+
+def markdown_section(section: Section) -> str:
+    """One section and those within it."""
+    parts = [f"**{section.title}**"]  # MLflow prints headings like text
+    if section.lines:
+        parts.append("\n".join(f"- {line}" for line in section.lines))
+    if section.table:
+        parts.append(markdown_table(section.table))
+    return "\n\n".join([*parts, *map(markdown_section, section.parts)])
 
 
 def markdown_table(table: Table) -> str:
@@ -48,52 +60,58 @@ def markdown_table(table: Table) -> str:
 
 def html_page(title: str, verdict: str, look: str, sections: Iterable[Section]) -> str:
     """One HTML file: no script, nothing fetched, light and dark. look: the class of the verdict."""
-    parts = [f"<h1>{escape(title)}</h1>", f'<p class="verdict {escape(look)}">{escape(verdict)}</p>']
-    for section in sections:
-        parts.append(f"<h2>{escape(section.title)}</h2>")
-        if section.lines:
-            parts.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in section.lines) + "</ul>")
-        if section.table:
-            parts.append(_html_table(section.table))
-        if section.picture:
-            parts.append(f'<div class="scroll">{section.picture}</div>')
-    return _PAGE.format(title=escape(title), style=_STYLE, body="".join(parts))
+    head = f'<h1>{escape(title)}</h1><p class="verdict {escape(look)}">{escape(verdict)}</p>'
+    body = head + "".join(_html_section(section) for section in sections)
+    return PAGE.format(title=escape(title), style=STYLE, body=body)
+
+
+def _html_section(section: Section, level: int = 2) -> str:
+    heading, parts = f"<h{level}>{escape(section.title)}</h{level}>", []
+    if section.picture:
+        parts.append(f'<div class="scroll">{section.picture}</div>')
+    if section.lines:
+        parts.append(f"<ul>{''.join(map(_html_line, section.lines))}</ul>")
+    if section.table:
+        parts.append(_html_table(section.table))
+    body = "".join([*parts, *(_html_section(part, level + 1) for part in section.parts)])
+    if section.folded:
+        return f"<details><summary>{heading}</summary>{body}</details>"
+    return f"<section>{heading}{body}</section>"
+
+
+def _html_line(line: str) -> str:
+    # A line that begins with a sign needs no bullet.
+    sign = {"✓": ' class="held"', "✗": ' class="failed"'}.get(line[:1], "")
+    return f"<li{sign}>{escape(line)}</li>"
 
 
 def _html_table(table: Table) -> str:
-    # Words read from the left, figures compare from the right.
-    words = [any(row[i][:1].isalpha() for row in table.rows) for i in range(len(table.header))]
-    look = [' class="words"' if column else "" for column in words]
+    kinds = [_kind([row[i] for row in table.rows]) for i in range(len(table.header))]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(look, table.header, strict=True)
+        f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, table.header, strict=True)
     )
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{kind}>{escape(c)}</td>" for kind, c in zip(look[1:], row[1:], strict=True))
+        f'<tr><th scope="row"{kinds[0]}>{escape(row[0])}</th>'
+        + "".join(_html_cell(cell, kind) for cell, kind in zip(row[1:], kinds[1:], strict=True))
         + "</tr>"
         for row in table.rows
     )
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style>
-</head>
-<body>{body}</body>
-</html>
-"""
-_STYLE = """
-:root { color-scheme: light dark; --line: #8886; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 1.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 1.6rem; }
-.verdict { font-size: 1.1rem; padding: .6rem .9rem; border-left: 5px solid #0072b2; background: #0072b21a; }
-.verdict.twin { border-color: #e69f00; background: #e69f001a; }
-.verdict.popularity { border-color: #d55e00; background: #d55e001a; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th:first-child, .words { text-align: left; }
-"""
+def _html_cell(cell: str, kind: str) -> str:
+    shown = f"<b>{escape(cell)}</b>" if cell.startswith("✓") else escape(cell)
+    return f"<td{kind}>{shown}</td>"
+
+
+def _kind(cells: Sequence[str]) -> str:
+    """Words read from the left, figures compare from the right, and sentences break where they must."""
+    # What breaks nowhere is a figure with its interval, however long.
+    if any(len(cell) > SENTENCE and " " in cell for cell in cells):
+        return ' class="words text"'
+    return ' class="words"' if any(_is_words(cell) for cell in cells) else ""
+
+
+def _is_words(cell: str) -> bool:
+    """Whether a cell holds more letters than digits."""
+    return sum(map(str.isalpha, cell)) > sum(map(str.isdigit, cell))

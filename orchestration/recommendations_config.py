@@ -16,12 +16,14 @@ class Recommendations(Model):
     popularity_penalty: how much popularity costs it. depth: how many of the best items are re-ranked.
     cold_item_slots: how many of a list's last places go to items with text that nobody has touched yet. The
     settings are part of a trained model: a change takes a new training, and the card shows its price.
+    keep_lists: how many of a target's served lists stay on disk, to be held against what users took; 0: none.
     """
 
     diversity: float = Field(default=0.0, ge=0, lt=1)
     popularity_penalty: float = Field(default=0.0, ge=0, le=1)
     depth: int = Field(default=50, ge=1, le=1000)
     cold_item_slots: int = Field(default=0, ge=0, le=999)
+    keep_lists: int = Field(default=60, ge=0)
 
     @property
     def rerank(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from orchestration.runs import materialise, multi_key
 
 SERVING = ("recommendation_lists", "recommendations")
 MODELS = ("group:staging", "group:intermediate", "group:marts")
-TRAINING = ("bridge", "evaluation", "transferability_check", "model_version")
+TRAINING = ("bridge", "champion_lists", "evaluation", "transferability_check", "model_version")
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def training(config: Config, as_of: str) -> list[Stage]:
 
 
 def serving(config: Config, as_of: str) -> list[Stage]:
-    """The champions' lists for the users that the snapshot of `as_of` knows."""
-    return _by_target(config, as_of, SERVING)
+    """The champions' lists for the users that the snapshot of `as_of` knows; what became of earlier lists."""
+    return [*_by_target(config, as_of, SERVING), observing(config)]
 
 
 def whole_path(config: Config, as_of: str) -> list[Stage]:
@@ -111,7 +111,27 @@ def whole_path(config: Config, as_of: str) -> list[Stage]:
     windows = windows_of(config)
     factors, transferability, *_ = training(config, as_of)
     prepared = preparing(config, as_of, windows[0], windows[-1])
-    return [*prepared, factors, transferability, *_by_target(config, as_of, (*TRAINING, *SERVING))]
+    trained = _by_target(config, as_of, (*TRAINING, *SERVING))
+    return [*prepared, factors, transferability, *trained, observing(config)]
+
+
+def measuring(config: Config, as_of: str, targets: Sequence[str]) -> list[Stage]:
+    """From the tables to the evaluation of some targets as of a day, without registering a version."""
+    snapshot = Stage(f"{as_of} data", _snapshot_assets(config), [(as_of, None)])
+    keys = [(name, multi_key(target=name, as_of=as_of)) for name in targets]
+    before = Stage(f"{as_of} sources", ["transferability"], [(key, None) for _, key in keys])
+    trained = [Stage(f"{as_of} {name}", ["bridge", "evaluation"], [(key, None)]) for name, key in keys]
+    return [snapshot, before, *trained]
+
+
+def backtested(targets: Sequence[str]) -> Stage:
+    """The pages of what was measured over time."""
+    return Stage("backtest", ["backtest"], [(name, None) for name in targets])
+
+
+def observing(config: Config) -> Stage:
+    """What users took of the lists they were served so far."""
+    return Stage("observed", ["observed"], [(config.domain_names[0], config.domain_names[-1])])
 
 
 def _transferability(config: Config, as_of: str) -> Stage:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dagster._utils.error import SerializableErrorInfo
     from rich.console import Console
 
+    from orchestration.resources.registry import Registry
 
 Results = Sequence["dg.ExecuteInProcessResult"]
 
@@ -54,7 +55,11 @@ def sentence(title: str, results: Results) -> str:
         return f"{len(results)} domains factorised"
     if title == "transferability":
         return _helped(results)
-    return _transferred(results)
+    if title == "observed":
+        found = metadata_of(results, "observed")
+        lists, answers = (sum(m[name] for m in found) for name in ("lists", "answers"))
+        return f"{lists:,} lists kept, {answers:,} times a user took something new after one"
+    return _measured(title, results) or _transferred(results)
 
 
 def _rows(results: Results, asset: str) -> str:
@@ -77,9 +82,25 @@ def _helped(results: Results) -> str:
     return f"{made['pairs']:,} pairs of source and target; {made['helpful_pairs']:,} certainly help"
 
 
+def _measured(title: str, results: Results) -> str:
+    """What a stage of a backtest made; empty text for other stages."""
+    if title == "backtest":
+        return f"{sum(m['as_ofs'] for m in metadata_of(results, 'backtest')):,} evaluations collected"
+    if title.endswith(" data"):
+        made = metadata_of(results, "training_snapshot")[-1]
+        return f"{made['dagster/row_count']:,} interactions, {made['items']:,} items"
+    if title.endswith(" sources"):
+        return _helped(results)
+    registered, measured = (metadata_of(results, name) for name in ("model_version", "evaluation"))
+    target = title.partition(" ")[2]
+    return f"{target}: the gate would serve {measured[-1]['served']}" if measured and not registered else ""
+
+
 def _transferred(results: Results) -> str:
     version = metadata_of(results, "model_version")[-1]
     text = f"version {version['version']} serves {version['served']} ({version['decision']})"
+    if version["decision"] == "refused":
+        text = f"version {version['version']}, {version['served']}, is refused by the gate"
     lists = metadata_of(results, "recommendations")
     return f"{text}, {lists[-1]['dagster/row_count']:,} rows of recommendations" if lists else text
 
@@ -107,18 +128,36 @@ def print_outcome(console: Console, config: Config, home: Home, as_of: date, sec
     from ml.metrics.gate import decide
     from ml.metrics.peers import peer_lifts
     from orchestration.defs.evaluate import read_report
+    from orchestration.resources.registry import Registry
 
+    registry = Registry(home)
     reports = {t: read_report(home.models / as_of.isoformat() / t) for t in config.domain_names}
     console.print()
     console.print(results_table(reports, config.evaluation.k))
     for target, report in reports.items():
-        decision = decide(report)
+        decision = decide(report, config.promotion.gate.margin_twin)
         console.print(f"[bold]{target}[/] serves {decision.serve}: {escape(' '.join(decision.reasons))}")
+        console.print(escape(gate_line(registry, target, as_of.isoformat(), config.promotion.gate.mode)))
         if line := best_peer_line(peer_lifts(report, config.evaluation.seed)):
             console.print(f"[dim]{escape(line)}[/]")
     console.print(f"\nDone in {seconds:.0f} s. Where to look next:")
     for what, where in _next_steps(config, home):
         console.print(f"  {what:16} {where}", markup=False, soft_wrap=True)
+
+
+def gate_line(registry: Registry, target: str, as_of: str, mode: str) -> str:
+    """What the gate says of the newest version as of a day: what failed, or that nothing did."""
+    if mode == "disabled":
+        return "The gate is disabled."
+    made = [version for version in registry.versions(target) if version.tags["as_of"] == as_of]
+    verdict = registry.verdict(made[0]) if made else None
+    if verdict is None:
+        return "The gate was not asked."
+    dry = "On a dry run: the" if mode == "dry_run" else "The"
+    if verdict.passed:
+        return f"{dry} gate lets version {made[0].version} pass."
+    failed = " ".join(condition.words for condition in verdict.conditions if not condition.passed)
+    return f"{dry} gate refuses version {made[0].version}. {failed}"
 
 
 def _next_steps(config: Config, home: Home) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from orchestration.review.card import CANDIDATES, COHORTS
+from orchestration.review.cohort_tables import CANDIDATES, COHORTS
 from orchestration.review.peers import short
 
 if TYPE_CHECKING:

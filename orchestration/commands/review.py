@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestration.commands.options import place_options
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestration.pages import Section
     from orchestration.resources.registry import Registry
+    from orchestration.resources.requests import Requests
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @click.group()
-@click.option("--home", type=click.Path(file_okay=False), help="The folder that holds all state.")
-def review(home: str | None) -> None:
-    """List, read, approve and reject model versions.
+@place_options
+@click.pass_context
+def review(context: click.Context, config_path: str | None, home: str | None) -> None:
+    """List, read, compare, approve, reject and roll back model versions.
 
-    The approved version is the champion, which is what users get. Approving an older version is the rollback.
+    The approved version is the champion, which is what users get. Every decision is kept in registry_reviews.
     """
     if home:
         os.environ["LANDBRIDGE_HOME"] = str(Path(home).resolve())
+    context.obj = config_path
 
 
 @review.command("list")
@@ -39,10 +48,18 @@ def list_versions(target: str | None) -> None:
         raise click.ClickException(
             "no version is registered yet; `landbridge run` registers one for each target"
         )
-    table = Table(*rows[0])
+    # A column that says nothing of any version would take the room of those that do.
+    said = [name for name in rows[0] if name == "aliases" or any(row[name] not in ("", None) for row in rows)]
+    table = Table(*said)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_cell(row[name]) for name in said))
     Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    return escape(", ".join(value) if isinstance(value, list) else "" if value is None else str(value))
 
 
 @review.command()
@@ -53,43 +70,131 @@ def show(target: str, version: int) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    found = _call(lambda registry: registry.review_show(target, version))
+    from orchestration.review.observed import observed_section
+
+    found, observed = _call(
+        lambda registry: (
+            registry.review_show(target, version),
+            observed_section(registry.home, target, version),
+        )
+    )
     console = Console()
-    console.print(Markdown(found["card"]))
+    console.print(Markdown(found["card"] or _NO_CARD))
+    if observed:
+        _print(console, [observed])
     for decision in found["history"]:
         when = decision.decided_at.isoformat(timespec="seconds")
         note = f": {decision.note}" if decision.note else ""
         console.print(f"{when}  {decision.decision} by {decision.decided_by}{note}", markup=False)
+    if problem := found["review_problem"]:
+        console.print(f"the last decision set in MLflow was not carried out: {problem}", markup=False)
 
 
-def _decision(command: F) -> F:
+@review.command()
+@click.argument("target")
+@click.argument("version", type=int)
+@click.option("--with", "other", type=int, help="The version to compare with. Default: the champion.")
+def diff(target: str, version: int, other: int | None) -> None:
+    """What changed from another version to VERSION: data, configuration, encoder, code, recipe, figures."""
+    from rich.console import Console
+
+    from orchestration.review.difference import difference
+
+    _print(Console(), _call(lambda registry: difference(registry, target, version, other)))
+
+
+def _decider(command: F) -> F:
     for decorator in (
         click.option("--note", default="", help="Why; kept with the decision."),
         click.option("--by", default=getpass.getuser, show_default="your login name", help="Who decides."),
-        click.argument("version", type=int),
-        click.argument("target"),
     ):
         command = decorator(command)
     return command
 
 
 @review.command()
-@_decision
-def approve(target: str, version: int, by: str, note: str) -> None:
-    """Make VERSION the champion of TARGET."""
-    _call(lambda registry: registry.approve(target, version, by, note))
-    click.echo(
-        f"{target}: version {version} is the champion; the job `recommend` in Dagster, or `landbridge run`, "
-        "writes its recommendations"
-    )
+@click.argument("target")
+@click.argument("version", type=int)
+@_decider
+@click.pass_obj
+def approve(config_path: str | None, target: str, version: int, by: str, note: str) -> None:
+    """Make VERSION the champion of TARGET; with promotion.two_people, once a second person does so."""
+
+    def act(requests: Requests) -> list[str]:
+        done = requests.carry_out_others(target, version)
+        return [*done, requests.decisions.approve(target, version, by, note), _REFRESH]
+
+    _decide(config_path, act)
 
 
 @review.command()
-@_decision
-def reject(target: str, version: int, by: str, note: str) -> None:
+@click.argument("target")
+@click.argument("version", type=int)
+@_decider
+@click.pass_obj
+def reject(config_path: str | None, target: str, version: int, by: str, note: str) -> None:
     """Turn VERSION of TARGET down; it stays registered and can be approved later."""
-    _call(lambda registry: registry.reject(target, version, by, note))
-    click.echo(f"{target}: version {version} is rejected")
+
+    def act(requests: Requests) -> list[str]:
+        done = requests.carry_out_others(target, version)
+        return [*done, requests.decisions.reject(target, version, by, note)]
+
+    _decide(config_path, act)
+
+
+@review.command()
+@click.argument("target")
+@click.option("--to", type=int, help="An earlier champion. Default: the one before the present one.")
+@_decider
+@click.pass_obj
+def rollback(config_path: str | None, target: str, to: int | None, by: str, note: str) -> None:
+    """Give users of TARGET the champion back that they had before; doing it twice goes back two.
+
+    One person is enough. What waits in MLflow for the sensor is set back, so that it cannot undo this.
+    """
+
+    def act(requests: Requests) -> list[str]:
+        done = requests.decisions.rollback(target, by, note, to)
+        return [done, *requests.overrule_all(target, f"{target} was rolled back by {by}"), _REFRESH]
+
+    _decide(config_path, act)
+
+
+_NO_CARD = "*Its description was deleted in MLflow; its run keeps the card as `review_card.html`.*"
+_REFRESH = (
+    "Users get a new champion's lists once the job `recommend` has run in Dagster (the sensor champion_moved "
+    "starts it), or `landbridge run`"
+)
+
+
+def _decide(config_path: str | None, act: Callable[[Requests], list[str]]) -> None:
+    """Carry out a decision by the rules of the configuration that the home belongs to; say what was done."""
+    from orchestration.environment import owner_of
+    from orchestration.resources.decisions import Decisions
+    from orchestration.resources.requests import Requests
+
+    def decided(registry: Registry) -> list[str]:
+        two_people = owner_of(registry.home, config_path).promotion.two_people
+        return act(Requests(Decisions(registry, two_people)))
+
+    for line in _call(decided):
+        click.echo(line)
+
+
+def _print(console: Console, sections: Sequence[Section]) -> None:
+    """Sections of a page on a terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    for section in sections:
+        console.print(f"\n[bold]{escape(section.title)}[/]")
+        for line in section.lines:
+            console.print(f"- {line}", markup=False)
+        if section.table:
+            table = Table(*map(escape, section.table.header))
+            for row in section.table.rows:
+                table.add_row(*map(escape, row))
+            console.print(table)
 
 
 def _registry() -> Registry:
@@ -102,11 +207,17 @@ def _registry() -> Registry:
     return Registry()
 
 
-def _call(action: Callable[[Registry], Any]) -> Any:
+def _call(action: Callable[[Registry], T]) -> T:
     """Do something with the registry, its errors shown as one line."""
+    from orchestration.config import Home
+    from orchestration.resources.mlflow_store import StoreDownError, reachable
     from orchestration.resources.registry import RegistryError
+    from orchestration.resources.warehouse import WarehouseError
 
     try:
-        return action(_registry())
-    except RegistryError as error:
+        with reachable(Home()):
+            return action(_registry())
+    except (RegistryError, StoreDownError) as error:
         raise click.ClickException(str(error)) from error
+    except WarehouseError as error:
+        raise click.ClickException(f"{error.description}; nothing was decided: try again") from error

@@ -13,7 +13,9 @@ from orchestration.files import replaced_folder
 from orchestration.pages import Table, markdown_table
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.review.beyond_tables import beyond_rows, price_rows
-from orchestration.review.card import (
+from orchestration.review.champion import FOLDER, LISTS_FILE, Compared
+from orchestration.review.cohort_plot import cohort_plot
+from orchestration.review.cohort_tables import (
     CANDIDATES,
     COHORTS,
     COLD_ITEMS,
@@ -22,10 +24,11 @@ from orchestration.review.card import (
     metric_table,
     peer_table,
 )
-from orchestration.review.cohort_plot import cohort_plot
 from orchestration.review.peers import best_peer_line
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ml.bridge import Training
     from ml.metrics.gate import Decision
     from ml.metrics.item_facts import ItemFacts
@@ -37,7 +40,7 @@ REPORT_FILE, PER_USER_FILE, PLOT_FILE = "report.json", "per_user.parquet", "reca
 
 @dg.asset(
     partitions_def=TARGET_AS_OF,
-    deps=["bridge"],
+    deps=["bridge", "champion_lists"],
     group_name="transfer",
     kinds={"python", "parquet"},
     check_specs=[
@@ -65,17 +68,32 @@ def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     folder = Home().models / as_of.isoformat() / target
     training = ml.bridge.Training.load(folder)
     catalogue = len(training.candidates["popularity"].item_ids[target])
-    report = evaluate(training.lists, catalogue, CONFIG.evaluation.k, CONFIG.evaluation.seed)
+    lists, champion = with_champion(training.lists, folder / FOLDER)
+    report = evaluate(lists, catalogue, CONFIG.evaluation.k, CONFIG.evaluation.seed)
     report = _with_beyond(report, training, item_facts(target, as_of.isoformat(), CONFIG, Home()))
     plot = cohort_plot(report.rows, CONFIG.evaluation.k)
     with replaced_folder(folder / "evaluation") as beside:
         pq.write_table(report.per_user, beside / PER_USER_FILE)
         (beside / PLOT_FILE).write_bytes(plot)
         (beside / REPORT_FILE).write_text(report.to_json())
-    decision = decide(report)
-    return dg.MaterializeResult(
-        metadata=_metadata(report, decision, plot), check_results=_checks(report, decision)
-    )
+        if champion:
+            champion.write(beside)
+    decision = decide(report, CONFIG.promotion.gate.margin_twin)
+    metadata = _metadata(report, decision, plot)
+    if champion:
+        metadata["champion"] = dg.MetadataValue.text(champion.words)
+    return dg.MaterializeResult(metadata=metadata, check_results=_checks(report, decision))
+
+
+def with_champion(lists: "pa.Table", folder: Path) -> "tuple[pa.Table, Compared | None]":
+    """The lists with the champion's, and what `champion_lists` left in its folder to say of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = Compared.read(folder)
+    if found is None or found.state != "compared":
+        return lists, found
+    return pa.concat_tables([lists, pq.read_table(folder / LISTS_FILE)]), found
 
 
 def _with_beyond(report: "Report", training: "Training", facts: "ItemFacts") -> "Report":

@@ -5,7 +5,7 @@ Users get what is newest: an as-of before the one being served changes nothing.
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from orchestration.files import replaced_file
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.resources.warehouse import Warehouse
 from orchestration.reviews import with_review_vectors
+from orchestration.served import keep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,13 +59,16 @@ def recommendation_lists(context: dg.AssetExecutionContext) -> Iterator[dg.Mater
     if encoder := recommender.settings.get("review_encoder"):  # its own, which may not be today's
         snapshot = with_review_vectors(snapshot, encoder, home)
     recommender = recommender.at(snapshot)
-    rows = write_lists(path, recommender, snapshot.users.tolist(), target, int(champion.version), as_of)
+    version = int(champion.version)
+    rows = write_lists(path, recommender, snapshot.users.tolist(), target, version, as_of)
+    kept = keep(home, target, path, as_of, version, datetime.now(UTC), CONFIG.recommendations.keep_lists)
     sample = samples(path, snapshot.catalogues[target])
     yield dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,
             "users": len(snapshot.users),
-            "model_version": int(champion.version),
+            "model_version": version,
+            "kept_as": kept.name if kept else "not kept (recommendations.keep_lists: 0)",
             "served": champion.tags["served"],
             "unavailable_items": unavailable_items(path),
             "sample": dg.MetadataValue.md(sample),

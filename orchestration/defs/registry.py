@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,14 @@ from orchestration.defs.evaluate import read_report
 from orchestration.defs.transfer import target_and_as_of
 from orchestration.pages import Section
 from orchestration.partitions import CONFIG, TARGET_AS_OF
-from orchestration.review.card import Card, DomainFacts, markdown
+from orchestration.protocols import protocol_lines
+from orchestration.review.card import Card
+from orchestration.review.changes import DomainFacts, configuration_of
+from orchestration.review.gating import GateCase, check_results, check_specs, in_words
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
     from ml.data import Snapshot
     from orchestration.resources.evidence import Evidence
 
@@ -31,25 +37,39 @@ if TYPE_CHECKING:
     group_name="registry",
     kinds={"mlflow"},
     pool="warehouse",  # every decision about a version is a row of registry.registry_reviews
+    check_specs=check_specs(CONFIG.promotion.gate.mode, "model_version"),
 )
 def model_version(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """A version of `landbridge-<target>` with its runs, its evidence and its review card."""
+    """A version of `landbridge-<target>` with its runs, its evidence, the gate's verdict and its card."""
+    from orchestration.defs.snapshot import snapshot_of
     from orchestration.resources.registry import Registry
+    from orchestration.review.beside_champion import beside_champion
 
-    target, as_of = target_and_as_of(context)
+    (target, as_of), mode = target_and_as_of(context), CONFIG.promotion.gate.mode
     registry = Registry()
     evidence = gather_evidence(target, as_of, CONFIG, registry.home, context.run_id)
+    evidence = replace(evidence, gate=gate_case(evidence.training, registry.champion(target)))
+    evidence = beside_champion(evidence, registry, snapshot_of(as_of.isoformat()), CONFIG.evaluation.seed)
     version = registry.register(evidence)
-    decision = registry.promote(version, target, CONFIG.promotion.mode)
+    decision, verdict = registry.promote(version, target, CONFIG.promotion.mode), registry.verdict(version)
     return dg.MaterializeResult(
+        check_results=check_results(mode, verdict),
         metadata={
             "version": int(version.version),
             "served": version.tags["served"],
             "decision": decision,
+            "gate": dg.MetadataValue.text(in_words(mode, verdict)),
             "mlflow": dg.MetadataValue.url(version_url(version.name, version.version)),
-            "review_card": dg.MetadataValue.md(markdown(evidence.card)),
-        }
+            "review_card": dg.MetadataValue.md(version.description or ""),
+        },
     )
+
+
+def gate_case(training: Path, champion: "ModelVersion | None") -> GateCase:
+    """What the configuration holds a training to, beside the champion of this moment."""
+    from orchestration.review.champion import against
+
+    return GateCase.of(CONFIG.promotion.gate, against(training / "evaluation", champion))
 
 
 def version_url(name: str, version: str | int) -> str:
@@ -73,7 +93,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
 
     training = home.models / as_of.isoformat() / target
     report, snapshot = read_report(training), snapshot_of(as_of.isoformat())
-    decision = decide(report)
+    decision = decide(report, config.promotion.gate.margin_twin)
     settings = {
         "as_of": as_of.isoformat(),
         "sources": config.sources(target),
@@ -90,6 +110,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         reasons=decision.reasons,
         rows=report.rows,
         lifts=report.lifts,
+        comparisons=report.comparisons,
         peers=peer_lifts(report, config.evaluation.seed),
         beyond=report.beyond,
         price=report.price,
@@ -98,6 +119,7 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         transfer=_transfer(target, as_of.isoformat(), config, home, training, snapshot.digest),
         domains={name: domain_facts(snapshot, name) for name in (target, *config.sources(target))},
         sources=config.sources(target),
+        protocols=protocol_lines(json.loads((training / "selection.json").read_text())),
         encoder=encoder_in_use(config, home, as_of.isoformat()).key,
         data_digest=snapshot.digest,
         profiles=sample_for_card(
@@ -105,7 +127,8 @@ def gather_evidence(target: str, as_of: date, config: Config, home: Home, run_id
         ),
     )
     lineage = {"encoder": card.encoder, "git_sha": git_sha(), "dagster_run_id": run_id}
-    return Evidence(card, report, training, snapshot_path(as_of.isoformat()), settings, lineage)
+    path, configuration = snapshot_path(as_of.isoformat()), configuration_of(config)
+    return Evidence(card, report, training, path, settings, lineage, configuration)
 
 
 def _transfer(

@@ -5,7 +5,9 @@ chains of ops, each of which runs stages of the path in order, as runs of their 
 very stages of `landbridge run`.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -19,6 +21,9 @@ from orchestration.defs.recommend import (
 )
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.stages import Stage, newest_as_of, preparing, run_stage, serving, training, windows_of
+
+if TYPE_CHECKING:
+    from orchestration.resources.decisions import Decisions
 
 STARTED_BY = "landbridge/started_by"
 
@@ -77,15 +82,34 @@ weekly = dg.ScheduleDefinition(
 )
 
 
-@dg.op(pool="warehouse")
-def apply_reviews(context: dg.OpExecutionContext) -> None:
-    """Carry out the decisions that reviewers set as tags in MLflow."""
+# The warehouse or MLflow may be in somebody's hands for a moment; whoever waits longer is asked for again.
+_A_MOMENT = dg.RetryPolicy(max_retries=2, delay=15)
+_AGAIN = {"reviews": 600, "lists": 3600}  # seconds until what failed is asked for again
+
+
+def _decisions() -> "Decisions":
+    from orchestration.resources.decisions import Decisions
     from orchestration.resources.registry import Registry
 
-    registry = Registry()
-    for target in registry.targets():
-        for version in registry.undecided(target):
-            context.log.info(registry.apply_tag(target, version))
+    return Decisions(Registry(), CONFIG.promotion.two_people)
+
+
+def _follows_log() -> bool:
+    """With promotion mode off, people move the alias themselves."""
+    return CONFIG.promotion.mode != "off"
+
+
+@dg.op(pool="warehouse", retry_policy=_A_MOMENT)
+def apply_reviews(context: dg.OpExecutionContext) -> None:
+    """Carry out the decisions that reviewers set as tags in MLflow; put right an alias moved by hand."""
+    from orchestration.resources.mlflow_store import reachable
+    from orchestration.resources.requests import Requests
+
+    with reachable(Home()):
+        requests = Requests(_decisions())
+        for target in requests.registry.targets():
+            for line in requests.settle(target, _follows_log()):
+                context.log.info(line)
 
 
 @dg.job(description="Records the decisions made in MLflow's UI and moves the champion.")
@@ -94,43 +118,61 @@ def review_decisions() -> None:
     apply_reviews()
 
 
+def _round(what: str) -> int:
+    """Part of a run key: a run is asked for once, and again in every round in which it is still needed."""
+    return int(time.time() // _AGAIN[what])
+
+
 @dg.sensor(job=review_decisions, minimum_interval_seconds=30)
 def mlflow_reviews(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Looks for versions whose tag `review` was set to approved or rejected in MLflow."""
+    """Looks for versions whose tag `review` was set in MLflow, and for an alias moved by hand."""
+    from orchestration.resources.mlflow_store import StoreDownError, reachable
     from orchestration.resources.registry import Registry
+    from orchestration.resources.requests import anything_to_do
 
     home = Home()
     if not home.mlflow.exists():
         yield dg.SkipReason("nothing is registered yet")
         return
-    registry = Registry()
-    waiting = [version for target in registry.targets() for version in registry.undecided(target)]
-    if not waiting:
-        yield dg.SkipReason("no review to apply")
+    try:
+        with reachable(home):
+            registry = Registry()
+            todo = [key for t in registry.targets() for key in anything_to_do(registry, t, _follows_log())]
+    except StoreDownError as error:
+        yield dg.SkipReason(str(error))
         return
-    # The count tells a decision that is made again, as in a rollback, from one that was carried out.
-    keys = sorted(f"{v.name}-{v.version}-{v.tags['review']}-{v.tags.get('decisions', 0)}" for v in waiting)
-    yield dg.RunRequest(run_key=" ".join(keys))
+    if todo:
+        yield dg.RunRequest(run_key=" ".join([*todo, str(_round("reviews"))]))
+    else:
+        yield dg.SkipReason("no review to apply")
 
 
 @dg.sensor(job=recommend_job, minimum_interval_seconds=30)
 def champion_moved(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Refreshes the recommendations of a target whose champion is not the version that made them."""
+    from orchestration.resources.mlflow_store import StoreDownError, reachable
     from orchestration.resources.registry import Registry
 
     home = Home()
     if not home.mlflow.exists():
         yield dg.SkipReason("nothing is registered yet")
         return
-    registry = Registry()
-    for target in registry.targets():
-        champion, path = registry.champion(target), recommendations_path(home, target)
-        if champion is None or served_version(path) == int(champion.version):
+    try:
+        with reachable(home):
+            registry = Registry()
+            champions = {target: registry.champion(target) for target in registry.targets()}
+    except StoreDownError as error:
+        yield dg.SkipReason(str(error))
+        return
+    for target, champion in champions.items():
+        path = recommendations_path(home, target)
+        served, as_of = served_version(path), served_as_of(path)
+        if champion is None or served == int(champion.version):
             continue
-        as_of = served_as_of(path)
+        decided = champion.tags.get("decisions", 0)
         key = dg.MultiPartitionKey(
             {"target": target, "as_of": as_of.isoformat() if as_of else champion.tags["as_of"]}
         )
         yield dg.RunRequest(
-            run_key=f"{target}-{champion.version}-{champion.tags.get('decisions', 0)}", partition_key=key
+            run_key=f"{target}-{served}-{champion.version}-{decided}-{_round('lists')}", partition_key=key
         )

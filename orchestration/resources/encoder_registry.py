@@ -17,8 +17,9 @@ import ml
 from orchestration.adapters import ADAPTER, DECISION, Adapters
 from orchestration.config import Config, Home
 from orchestration.resources.evidence import folder_digest
+from orchestration.resources.logged_model import fluent, public_release
 from orchestration.resources.mlflow_store import connect, ensure_experiment
-from orchestration.resources.registry import CHAMPION, ENCODER_MODEL, fluent, public_release
+from orchestration.resources.registry import CHAMPION, ENCODER_MODEL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

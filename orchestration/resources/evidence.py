@@ -11,11 +11,16 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.review.card import CANDIDATES, Card, html, markdown
+import ml
+from orchestration.review.card import Card, html, markdown
+from orchestration.review.changes import FACTS_FILE, VersionFacts
+from orchestration.review.cohort_tables import CANDIDATES, COHORTS
+from orchestration.review.gating import GateCase
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
     from ml.metrics.report import CohortRow, LiftRow, Report
 
+_ML_FOLDER = Path(ml.__file__).parent
 _KIND, _TARGET, _AS_OF, _DIGEST = (f"landbridge.{name}" for name in ("kind", "target", "as_of", "evidence"))
 
 
@@ -32,6 +38,8 @@ class Evidence:
 
     training: folder of `ml.bridge.Training.save`. snapshot: folder of the Parquet snapshot it was trained on.
     settings: what it was configured with. lineage: tags of origin (encoder, git_sha, dagster_run_id).
+    configuration: every key of landbridge.yaml that a model can follow from, flat (`review/changes.py`).
+    gate: what the version is held to.
     """
 
     card: Card
@@ -40,6 +48,8 @@ class Evidence:
     snapshot: Path
     settings: Mapping[str, Any]
     lineage: Mapping[str, str]
+    configuration: Mapping[str, str] = field(default_factory=dict)
+    gate: GateCase = field(default_factory=GateCase)
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -48,8 +58,12 @@ class Evidence:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """Popularity, twin and bridge, then the peers that were measured beside them."""
-        return tuple(dict.fromkeys([*CANDIDATES, *(row.candidate for row in self.report.rows)]))
+        """Popularity, twin and bridge, then the peers that were measured beside them.
+
+        Not the champion: another one makes no other version of the same content.
+        """
+        measured = (row.candidate for row in self.report.rows if row.candidate != "champion")
+        return tuple(dict.fromkeys([*CANDIDATES, *measured]))
 
     @property
     def digest(self) -> str:
@@ -62,6 +76,41 @@ class Evidence:
     def model(self) -> Path:
         """Folder of the candidate that the gate named."""
         return self.training / self.card.serve
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the snapshot, the weights, the code that runs them and the figures that judge them,
+        and of all that a version carries (`content`).
+        """
+        found = {"model": folder_digest(self.model), "code": folder_digest(_ML_FOLDER, pattern="*.py")}
+        content = hashlib.sha256("".join([*found.values(), self.digest]).encode()).hexdigest()
+        return {"data": self.card.data_digest, **found, "figures": self.digest, "content": content}
+
+    @property
+    def facts(self) -> VersionFacts:
+        """What a later version is compared with."""
+        card = self.card
+        served = [r for r in self.report.rows if (r.candidate, r.metric) == (card.serve, "recall")]
+        popularity = {"popularity": 1.0}
+        return VersionFacts(
+            target=card.target,
+            as_of=card.as_of,
+            served=card.serve,
+            k=card.k,
+            encoder=card.encoder,
+            git_sha=self.lineage.get("git_sha", "unknown"),
+            sources=tuple(card.sources),
+            digests=self.digests,
+            domains=dict(card.domains),
+            configuration=dict(self.configuration) or flatten(self.settings),
+            recipe={
+                cohort: chosen.get(card.serve, popularity)
+                for cohort, chosen in self.selection.get("cohorts", {}).items()
+            },
+            recall={
+                r.cohort: (r.mean, r.low, r.high, r.users) for r in served if r.cohort in COHORTS and r.users
+            },
+        )
 
 
 def folder_digest(folder: Path, pattern: str = "*") -> str:
@@ -163,7 +212,6 @@ def _log_parent(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
     client.log_artifact(run_id, str(evidence.training / "selection.json"))
     client.log_artifact(run_id, str(evidence.training / "evaluation" / "per_user.parquet"))
     client.log_artifact(run_id, str(evidence.training / "evaluation" / "recall_by_cohort.png"))
-    _log_card(client, run_id, card)
 
 
 def _log_candidate(client: MlflowClient, run_id: str, evidence: Evidence, name: str) -> None:
@@ -171,8 +219,6 @@ def _log_candidate(client: MlflowClient, run_id: str, evidence: Evidence, name: 
     client.log_inputs(run_id, [dataset_input(evidence)])
     _log_params(client, run_id, flatten({**evidence.settings, "candidate": name, **_chosen(evidence, name)}))
     _log_metrics(client, run_id, figures(evidence.report, card.k, name))
-    if name == card.serve:
-        _log_card(client, run_id, card)
 
 
 def _chosen(evidence: Evidence, name: str) -> dict[str, Any]:
@@ -183,9 +229,12 @@ def _chosen(evidence: Evidence, name: str) -> dict[str, Any]:
     return {"scorer": {cohort: names[name] for cohort, names in peers.items() if name in names}}
 
 
-def _log_card(client: MlflowClient, run_id: str, card: Card) -> None:
-    client.log_text(run_id, html(card), "review_card.html")
-    client.log_text(run_id, markdown(card), "review_card.md")
+def log_card(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
+    """The review card and the facts, once the gate has spoken."""
+    client.log_text(run_id, html(evidence.card), "review_card.html")
+    client.log_text(run_id, markdown(evidence.card), "review_card.md")
+    # In the version's own run too: newer evidence for the same as-of replaces the parent, never this one.
+    client.log_text(run_id, evidence.facts.to_json(), FACTS_FILE)
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:

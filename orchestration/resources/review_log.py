@@ -24,21 +24,30 @@ create table if not exists {_TABLE} (
     decision varchar not null,
     note varchar not null,
     content_digest varchar not null,
-    data_digest varchar not null
+    data_digest varchar not null,
+    tags varchar default '{{}}'
 )
 """
-_EXISTS = """
-select 1 from information_schema.tables where table_schema = 'registry' and table_name = 'registry_reviews'
+_ADDED = f"alter table {_TABLE} add column if not exists tags varchar default '{{}}'"  # to older tables
+_COLUMNS_THERE = """
+select column_name from information_schema.columns
+where table_schema = 'registry' and table_name = 'registry_reviews'
 """
 GATE = "gate"  # decided_by, where no person decided
-BY_PERSON = ("approved", "rejected")
+APPROVED, APPROVED_ONCE, REJECTED = "approved", "approved once", "rejected"
+ROLLED_BACK, OVERRULED = "rolled back", "overruled"
+BY_PERSON = (APPROVED, APPROVED_ONCE, REJECTED, ROLLED_BACK, OVERRULED)
+GUARDED_TAGS = ("as_of", "served", "content_digest", "data_digest", "validation_status", "gate")
 
 
 @dataclass(frozen=True)
 class Decision:
     """One row.
 
-    decision: promoted | queued | registered | superseded by the gate, approved | rejected by a person.
+    decision: promoted | queued | registered | superseded | refused by the gate; by a person approved,
+    approved once (a second one must follow), rejected, rolled back, or overruled (asked for in MLflow, and
+    another decision came before it was carried out). tags: what the version said of itself, as JSON; "{}" in
+    rows that are older than this column.
     """
 
     decided_at: datetime
@@ -49,6 +58,7 @@ class Decision:
     note: str
     content_digest: str
     data_digest: str
+    tags: str = "{}"
 
 
 _COLUMNS = ", ".join(field.name for field in fields(Decision))
@@ -64,6 +74,7 @@ class ReviewLog:
         """Add one row; nothing here changes or removes a row."""
         with self.warehouse.write() as connection:
             connection.execute(_CREATE)
+            connection.execute(_ADDED)
             marks = ", ".join("?" * len(fields(Decision)))
             connection.execute(f"insert into {_TABLE} ({_COLUMNS}) values ({marks})", astuple(decision))
 
@@ -72,10 +83,12 @@ class ReviewLog:
         if not self.warehouse.path.exists():
             return []
         with self.warehouse.read() as connection:
-            if not connection.execute(_EXISTS).fetchone():
+            there = {name for (name,) in connection.execute(_COLUMNS_THERE).fetchall()}
+            if not there:
                 return []
+            columns = _COLUMNS if "tags" in there else _COLUMNS.replace("tags", "'{}'")
             found = connection.execute(
-                f"select {_COLUMNS} from {_TABLE} "
+                f"select {columns} from {_TABLE} "
                 "where (model = $model or $model is null) and (version = $version or $version is null) "
                 "order by decided_at, rowid",
                 {"model": model, "version": version},

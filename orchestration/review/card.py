@@ -1,42 +1,31 @@
 """The review card: one page that says whether a version is better, for whom, and how sure that is.
 
-Pure functions from figures to text: one list of sections, written twice, as markdown (the version's
-description in MLflow) and as self-contained HTML (an artifact of its run).
+Pure functions from figures to text: one list of sections, written as self-contained HTML (an artifact of the
+version's run), as markdown, and, short enough for MLflow, as the version's description.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestration.pages import Section, Table, html_page, markdown_page
-from orchestration.review.beyond_tables import beyond_rows, meaning, price_line, price_rows
-from orchestration.review.peers import BEST, peer_rows, standing
+from orchestration.pages import Section, html_page, markdown_page, markdown_section
+from orchestration.review import card_parts as parts
+from orchestration.review.beyond_tables import price_line
+from orchestration.review.certainty import certainty_lines
+from orchestration.review.changes import DomainFacts
+from orchestration.review.cohort_tables import CHAMPION, COHORTS, metric_table
 
 if TYPE_CHECKING:
+    from ml.metrics.gate import Condition
     from ml.metrics.peers import PeerLift
     from ml.metrics.report import BeyondRow, CohortRow, LiftRow, PriceRow
 
-CANDIDATES = ("popularity", "twin", "bridge")
-COHORTS = ("cold", "sparse", "warm", "all")
-# Cohorts that stand in tables of their own: users after their first events, and items without a past.
-NEW_USERS = {f"new_{n}": f"{n} event{'s' * (n > 1)}" for n in (1, 2, 3, 5)}
-COLD_ITEMS = "cold_items"
-METRICS = ("recall", "precision", "ndcg")
-FEW_USERS = 100  # below this a cohort's interval is too wide to tell a usual lift from none
-
-
-@dataclass(frozen=True)
-class DomainFacts:
-    """What a snapshot holds of one domain; first and last interaction as dates, None where there are none."""
-
-    interactions: int
-    users: int
-    items: int
-    items_without_text: int
-    first: str | None
-    last: str | None
+LONGEST_DESCRIPTION = 5000  # characters: what MLflow's database takes
+WHOLE_CARD = (
+    "The whole card, with sampled users, is the artifact review_card.html of this version's source run."
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +40,11 @@ class UserWords:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the review card shows; `rows` and `lifts` are those of `ml.metrics.report.Report`, `peers`
-    the bridge's lifts over the best peers (`ml.metrics.peers`), none where no peer was measured. `beyond` and
-    `price` are the report's too, re_ranking what lists are re-ranked by, in words.
+    """Everything the review card shows. `rows`, `lifts`, `comparisons`, `beyond` and `price` are those of
+    `ml.metrics.report.Report`; `peers` the bridge's lifts over the best peers (`ml.metrics.peers`);
+    re_ranking what lists are re-ranked by, in words. conditions, gate: what the gate held the version to, and
+    its mode, empty before it was asked. Sections that others make: `changed` since the champion, sampled
+    `users` and `new_items`, `transfer`, `explained`, and what users took of earlier versions (`observed`).
     """
 
     target: str
@@ -75,22 +66,63 @@ class Card:
     re_ranking: str = ""
     transfer: Sequence[Section] = ()
     explained: Sequence[Section] = ()
+    conditions: Sequence[Condition] = ()
+    gate: str = ""
+    comparisons: Sequence[LiftRow] = ()
+    protocols: Sequence[str] = ()
+    changed: Sequence[Section] = ()
+    users: Sequence[Section] = ()
+    new_items: Sequence[Section] = ()
+    observed: Sequence[Section] = ()
+
+    @property
+    def served_lifts(self) -> list[LiftRow]:
+        """The paired differences of what is served over everything it is compared with."""
+        return [lift for lift in (*self.lifts, *self.comparisons) if lift.of == self.serve]
 
 
 def verdict(card: Card) -> str:
-    """The card's first line: what users of the target would get, and the evidence in one clause."""
-    measured = [lift for lift in card.lifts if lift.metric == "recall"]
+    """The card's first lines: what users of the target would get, the evidence, and what the gate says."""
+    against = _over_champion(card)
+    return " ".join(filter(None, [_serve(card), against, _gate(card)]))
+
+
+def _serve(card: Card) -> str:
+    simpler = {"bridge": "twin", "twin": "popularity"}.get(card.serve)
+    measured = [
+        r for r in card.served_lifts if r.metric == "recall" and r.over == simpler and r.cohort in COHORTS
+    ]
     best = max(measured, key=lambda lift: lift.low, default=None)
+    if card.serve == "popularity":
+        better = "neither the bridge nor its twin is certainly better than the most popular items"
+        return f"Serve popularity: {better}."
     if card.serve == "bridge" and best is not None:
         return (
             f"Serve the bridge: recall@{card.k} of {_users(best.cohort)} is {best.mean:+.4f} against its "
             f"twin (95 % interval {best.low:+.4f} to {best.high:+.4f}, {best.users:,} users)."
         )
-    if card.serve == "twin":
-        return "Serve the twin: knowledge from other domains brought no certain gain, the own history did."
-    return (
-        "Serve popularity: neither the bridge nor its twin is certainly better than the most popular items."
-    )
+    gain = f" (recall@{card.k} of {_users(best.cohort)} {best.mean:+.4f})" if best else ""
+    return f"Serve the twin: knowledge from other domains brought no certain gain, the own history did{gain}."
+
+
+def _over_champion(card: Card) -> str:
+    """The lift over what users get today, over all users; empty where nothing was compared."""
+    for lift in card.served_lifts:
+        if (lift.over, lift.cohort, lift.metric) == (CHAMPION, "all", "recall") and lift.users:
+            return (
+                f"Against today's champion: {lift.mean:+.4f} over all users (95 % interval {lift.low:+.4f} "
+                f"to {lift.high:+.4f})."
+            )
+    return ""
+
+
+def _gate(card: Card) -> str:
+    if not card.conditions:
+        return "The gate is disabled." if card.gate == "disabled" else ""
+    failed = [condition.name.replace("_", " ") for condition in card.conditions if not condition.passed]
+    if card.gate == "dry_run":
+        return f"Gate on a dry run, would refuse it: {', '.join(failed)}." if failed else "Gate on a dry run."
+    return f"The gate refuses it: {', '.join(failed)}." if failed else "It passed the gate."
 
 
 def _users(cohort: str) -> str:
@@ -99,14 +131,14 @@ def _users(cohort: str) -> str:
 
 def known_limits(card: Card) -> list[str]:
     """What the figures cannot support, in sentences; empty only where there is nothing to warn of."""
-    limits = []
     users = {row.cohort: row.users for row in card.rows if row.metric == "recall"}
-    for cohort in COHORTS[:3]:
-        count = users.get(cohort, 0)
-        if count == 0:
-            limits.append(f"No {cohort} user could be measured: nothing is known of them.")
-        elif count < FEW_USERS:
-            limits.append(f"Only {count} {cohort} users: “no difference” may only mean “too few users”.")
+    limits = [
+        f"No {cohort} user could be measured: nothing is known of them."
+        for cohort in COHORTS[:3]
+        if not users.get(cohort)
+    ]
+    unsettled = certainty_lines([r for r in card.served_lifts if r.cohort in COHORTS], card.rows)
+    limits += [line for line in unsettled if "too few users" in line or "though only" in line]
     for name, facts in card.domains.items():
         share = facts.items_without_text / facts.items if facts.items else 0
         if share > 0.1:
@@ -120,129 +152,64 @@ def known_limits(card: Card) -> list[str]:
     return limits
 
 
-def metric_table(
-    rows: Iterable[CohortRow], lifts: Iterable[LiftRow], metric: str, cohorts: Sequence[str] = COHORTS
-) -> Table:
-    """One metric: cohort by candidate with 95 % intervals, and the lift of the bridge over its twin."""
-    cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric}
-    paired = {lift.cohort: lift for lift in lifts if lift.metric == metric}
-    body = []
-    for cohort in cohorts:
-        found = [cells[cohort, name] for name in CANDIDATES if (cohort, name) in cells]
-        if not found:
-            continue
-        figures = [_figure(cells.get((cohort, name))) for name in CANDIDATES]
-        facts = [NEW_USERS.get(cohort, cohort.replace("_", " ")), f"{found[0].users:,}", *figures]
-        body.append([*facts, _figure(paired.get(cohort), sign="+")])
-    return Table(["cohort", "users", *CANDIDATES, "lift over twin"], body)
-
-
-def _figure(row: CohortRow | LiftRow | None, sign: str = "") -> str:
-    if row is None or row.mean != row.mean:
-        return "–"
-    # Unbreakable and without the leading zero: narrow tables wrap cells over three lines otherwise.
-    mean, low, high = (f"{value:{sign}.4f}".replace("0.", ".", 1) for value in (row.mean, row.low, row.high))
-    return f"{mean}\u00a0[{low},\u00a0{high}]"
-
-
 def sections(card: Card) -> list[Section]:
-    """The card's content in reading order."""
-    metrics = [
-        Section(f"{metric}@{card.k} by cohort", (), metric_table(card.rows, card.lifts, metric))
-        for metric in METRICS
+    """The page in reading order; all that does not fit a first look is closed behind its title."""
+    return [
+        parts.gate(card),
+        parts.recall_picture(card),
+        *parts.certainty(card),
+        *parts.folded("What changed since the champion", card.changed),
+        *card.users,
+        *card.new_items,
+        *parts.folded("Figures by cohort", parts.figures(card)),
+        *parts.folded("Which source helps", card.transfer),
+        *parts.folded("What crossed, and why items are listed", card.explained),
+        *parts.folded("What the lists are like", parts.beyond(card)),
+        *parts.folded("New users and cold items", [*parts.new_users(card), *parts.cold_items(card)]),
+        *parts.folded(f"Peers: recall@{card.k}", parts.peers(card)),
+        *parts.folded("Sampled users in words", parts.profiles(card)),
+        *parts.folded("What users took of earlier lists", card.observed),
+        *parts.folded("Data and how it was measured", [parts.data(card)]),
+        _limits(card),
     ]
-    gate = Section(f"Gate: {'passed' if card.passed else 'not passed'}", card.reasons)
-    limits = Section("Known limits", known_limits(card) or ["None that the figures show."])
-    measured = [*metrics, *_new_users(card), *_cold_items(card), *_peers(card), *_beyond(card)]
-    return [gate, *measured, *card.transfer, *card.explained, *_profiles(card), _data(card), limits]
 
 
-def _new_users(card: Card) -> list[Section]:
-    """What the first events of a new user change; or nothing where no test user has more than one."""
-    table = metric_table(card.rows, card.lifts, "recall", tuple(NEW_USERS))
-    lines = (
-        "the cold test users again, with their first events in the target; the truth is what came after",
-        "the models are those that had not seen these users: a new event counts without a retrain",
-    )
-    title = f"New users: recall@{card.k} after their first events"
-    return [Section(title, lines, table)] if table.rows else []
+def _limits(card: Card) -> Section:
+    return Section("Known limits", known_limits(card) or ["None that the figures show."])
 
 
-def _cold_items(card: Card) -> list[Section]:
-    """Whether items that nobody has touched yet find the right users; or nothing where there were too few."""
-    table = metric_table(card.rows, card.lifts, "recall", (COLD_ITEMS,))
-    lines = (
-        "users who took items with text that nobody had touched before, and such items ranked alone",
-        "popularity cannot tell them apart and lists them by id, which may be better or worse than chance",
-    )
-    return [Section(f"Cold items: recall@{card.k}", lines, table)] if table.rows else []
-
-
-def peer_table(rows: Iterable[CohortRow], peers: Sequence[PeerLift], metric: str = "recall") -> Table:
-    """Every candidate by cohort, the classical peers below popularity, twin and bridge, the best marked."""
-    return Table(*peer_rows(rows, peers, metric, CANDIDATES, _figure))
-
-
-def _peers(card: Card) -> list[Section]:
-    """The bridge beside the classical peers; or nothing where none was measured."""
-    if not card.peers:
-        return []
-    lines = (
-        f"{BEST} the best peer of a cohort, on the users it is compared on: the choice favours the peers",
-        *(standing(lift) for lift in card.peers),
-    )
-    return [Section(f"Peers: recall@{card.k}", lines, peer_table(card.rows, card.peers))]
-
-
-def _beyond(card: Card) -> list[Section]:
-    """What lists are like beside their hits, and what re-ranking costs and brings; or nothing."""
-    found = []
-    if card.beyond:
-        table = Table(*beyond_rows(card.beyond, COHORTS, CANDIDATES))
-        found.append(Section(f"Beyond accuracy at {card.k}", meaning(), table))
-    if card.price:
-        lines = (
-            f"lists are changed where they are shown: {card.re_ranking}",
-            "the plain lists' figure and its change, paired by user; every other table is of the plain lists",
-        )
-        table = Table(*price_rows(card.price, COHORTS, card.serve))
-        found.append(Section(f"What users see of the {card.serve} at {card.k}", lines, table))
-    return found
-
-
-def _profiles(card: Card) -> list[Section]:
-    """The sampled users in words, so that a reader sees what there is to carry over; or nothing."""
-    if not card.profiles:
-        return []
-    body = [[p.user, p.cohort, p.domain, ", ".join(p.keywords)] for p in card.profiles]
-    line = "Some users of each cohort: the words that tell their histories from everybody's (c-TF-IDF)."
-    return [Section("Sampled users in words", (line,), Table(["user", "cohort", "domain", "keywords"], body))]
-
-
-def _data(card: Card) -> Section:
-    origin = (
-        f"as of {card.as_of}: nothing at or after it was read",
-        f"sources: {', '.join(card.sources) or 'none'}",
-        f"encoder: {card.encoder}",
-        f"snapshot digest: {card.data_digest[:16]}",
-    )
-    body = [
-        [name, f"{f.interactions:,}", f"{f.users:,}", f"{f.items:,}", f"{f.items_without_text:,}", _span(f)]
-        for name, f in card.domains.items()
-    ]
-    header = ["domain", "interactions", "users", "items", "items without text", "data window"]
-    return Section("Data", origin, Table(header, body))
-
-
-def _span(facts: DomainFacts) -> str:
-    return f"{facts.first} to {facts.last}" if facts.first else "–"
-
-
-def markdown(card: Card) -> str:
-    """The card as GitHub-flavoured markdown."""
-    return markdown_page(verdict(card), sections(card))
+def _plain_sections(card: Card) -> list[Section]:
+    """What the markdown holds: no picture, and no list of a user."""
+    further = (parts.new_users, parts.cold_items, parts.peers, parts.beyond)
+    measured = [section for make in further for section in make(card)]
+    made = [*card.changed, *card.observed, *card.transfer, *card.explained, *parts.profiles(card)]
+    shown = [parts.gate(card), *parts.figures(card), *parts.certainty(card), *measured, *made]
+    return [*shown, parts.data(card), _limits(card)]
 
 
 def html(card: Card) -> str:
     """The card as one HTML file."""
-    return html_page(f"{card.target} as of {card.as_of}", verdict(card), card.serve, sections(card))
+    refused = any(not condition.passed for condition in card.conditions)
+    look = f"{card.serve} refused" if refused else card.serve
+    return html_page(f"{card.target} as of {card.as_of}", verdict(card), look, sections(card))
+
+
+def markdown(card: Card) -> str:
+    """The card as GitHub-flavoured markdown."""
+    return markdown_page(verdict(card), _plain_sections(card))
+
+
+def description(card: Card) -> str:
+    """The card's beginning in markdown, as much as a version's description in MLflow may hold.
+
+    What does not fit is left out whole; a last line says where everything is.
+    """
+    recall = Section(f"recall@{card.k} by cohort", (), metric_table(card.rows, card.lifts, "recall"))
+    further = [*card.changed, *parts.peers(card), *parts.profiles(card)]
+    wanted = [parts.gate(card), recall, _limits(card), parts.data(card), *further]
+    end = f"\n\n{WHOLE_CARD}\n"
+    text = f"**{verdict(card)}**"
+    for part in map(markdown_section, wanted):
+        if len(text) + 2 + len(part) + len(end) <= LONGEST_DESCRIPTION:
+            text += f"\n\n{part}"
+    return text[: LONGEST_DESCRIPTION - len(end)] + end

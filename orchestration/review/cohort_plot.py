@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from orchestration.review.card import CANDIDATES, COHORTS
+from orchestration.review.cohort_tables import CANDIDATES, CHAMPION, COHORTS
 
 if TYPE_CHECKING:
     from ml.metrics.report import CohortRow
@@ -17,6 +17,7 @@ _LOOK = {
     "popularity": ("#999999", "s"),
     "twin": ("#e69f00", "^"),
     "bridge": ("#0072b2", "o"),
+    CHAMPION: ("#cc79a7", "d"),
     BEST_PEER: ("#009e73", "D"),
 }
 
@@ -38,7 +39,7 @@ def cohort_plot(rows: Sequence[CohortRow], k: int, metric: str = "recall") -> by
         best = best_peer(rows, cohort, metric)
         if best is not None and best.candidate not in CANDIDATES:  # popularity is drawn anyway
             cells[cohort, BEST_PEER] = best
-    series = [*CANDIDATES, *([BEST_PEER] if any(name == BEST_PEER for _, name in cells) else [])]
+    series = [*CANDIDATES, *(n for n in (CHAMPION, BEST_PEER) if any(name == n for _, name in cells))]
     for shift, candidate in enumerate(series):
         shown = [(x, cells[name, candidate]) for x, name in enumerate(cohorts) if (name, candidate) in cells]
         colour, marker = _LOOK[candidate]

@@ -18,7 +18,8 @@ from ml.metrics.peers import peer_lifts
 from ml.metrics.report import evaluate
 from orchestration.config import Home
 from orchestration.resources.evidence import Evidence
-from orchestration.review.card import Card, DomainFacts
+from orchestration.review.card import Card
+from orchestration.review.changes import DomainFacts
 from orchestration.review.cohort_plot import cohort_plot
 
 ITEMS, USERS = 30, 12

@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from card_case import CARD
 
 from ml.metrics.report import CohortRow, LiftRow
 from orchestration.config import ConfigError, parse_config
-from orchestration.review.card import Card, DomainFacts, html, markdown, metric_table
+from orchestration.review.card import html, markdown
+from orchestration.review.cohort_tables import metric_table
 
 SHOP = {
     "events": {
@@ -18,20 +20,6 @@ SHOP = {
     "items": {"path": "items.csv", "format": "csv", "columns": {"item": "item_id", "text": ["title"]}},
 }
 MEANS = {"popularity": 0.0072, "twin": 0.1031, "bridge": 0.1052}
-CARD = Card(
-    target="books",
-    as_of="2026-03-01",
-    k=10,
-    serve="twin",
-    passed=True,
-    reasons=["The twin is certainly better than popularity."],
-    rows=[CohortRow("warm", name, "recall", 0.02, 0.01, 0.03, 500) for name in MEANS],
-    lifts=[LiftRow("warm", "recall", 0.0, -0.01, 0.01, 500)],
-    domains={"books": DomainFacts(1000, 300, 100, 0, "2026-01-01", "2026-02-28")},
-    sources=[],
-    encoder="encoder",
-    data_digest="0" * 64,
-)
 COLD_ROWS = [CohortRow("cold_items", n, "recall", m, m - 0.01, m + 0.01, 1048) for n, m in MEANS.items()]
 COLD_LIFT = LiftRow("cold_items", "recall", 0.0021, -0.001, 0.005, 1048)
 

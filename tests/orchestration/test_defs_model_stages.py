@@ -9,6 +9,7 @@ import pytest
 from transfer_case import AS_OF, DAY, TARGET, write_world
 
 from orchestration.config import Calendar, Home
+from orchestration.defs.champion import champion_lists
 from orchestration.defs.evaluate import evaluation, read_report
 from orchestration.defs.recommend import (
     recommendation_lists,
@@ -24,9 +25,10 @@ from orchestration.partitions import CONFIG
 from orchestration.recommendations_config import Recommendations
 from orchestration.resources.registry import Registry
 from orchestration.resources.warehouse import Warehouse
+from orchestration.review.gating import CONDITIONS
 
 RE_RANKED = Recommendations(diversity=0.6, popularity_penalty=0.3, depth=30)
-STAGES = [bridge, evaluation, model_version, recommendation_lists, recommendations]
+STAGES = [bridge, champion_lists, evaluation, model_version, recommendation_lists, recommendations]
 
 
 def materialise(*assets: dg.AssetsDefinition, as_of: str = AS_OF) -> dg.ExecuteInProcessResult:
@@ -87,13 +89,15 @@ class TestPath:
         assert choices(shown["selection"].data).header[0] == "cohort"
 
     def test_the_bridge_passes_the_gate_with_every_check(self, first_run):
-        checks = {check.check_name: check.passed for check in first_run.get_asset_check_evaluations()}
-        assert checks == {
-            "bridge_not_worse_than_twin": True,
-            "recall_above_popularity": True,
-            "gate_passed": True,
-        }
+        found = {check.check_name: check for check in first_run.get_asset_check_evaluations()}
+        measured = {"bridge_not_worse_than_twin", "recall_above_popularity", "gate_passed"}
+        assert measured | {*CONDITIONS} <= set(found)
+        assert all(check.passed for check in found.values())
+        assert "loads and lists for 50 users" in found["clean_process"].metadata["words"].value
         assert metadata(first_run, evaluation)["served"].value == "bridge"
+        assert metadata(first_run, champion_lists)["state"].value == "none"
+        assert "lets this version pass" in metadata(first_run, model_version)["gate"].value
+        assert "no champion yet" in metadata(first_run, model_version)["review_card"].value
 
     def test_a_configured_re_ranker_is_priced_and_served(self, home, first_run):
         price = {
@@ -137,11 +141,17 @@ class TestPath:
         again = materialise(*STAGES)
         assert metadata(again, model_version)["version"].value == 1
         assert served(home) == before
+        # The champion is this very recipe by now: the same lists, and no second version of the same content.
+        assert "recipe is that of this version's bridge" in metadata(again, champion_lists)["how"].value
+        report = read_report(home.models / AS_OF / TARGET)
+        apart = [row for row in report.comparisons if (row.of, row.over) == ("bridge", "champion")]
+        assert {(row.mean, row.low, row.high) for row in apart if row.users} == {(0.0, 0.0, 0.0)}
 
     def test_a_backfill_of_the_past_leaves_what_users_get(self, home, first_run):
         before = served(home)
         write_world(home, "2026-02-01")
         past = materialise(*STAGES, as_of="2026-02-01")
+        assert "its recipe was chosen on data after 2026-02-01" in metadata(past, champion_lists)["how"].value
         assert metadata(past, model_version)["decision"].value == "superseded"
         assert served_as_of(recommendations_path(home, TARGET)) == date(2026, 3, 1)
         assert served_version(recommendations_path(home, TARGET)) == 1

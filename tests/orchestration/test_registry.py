@@ -12,9 +12,10 @@ import pytest
 from registry_case import evidence, files_below
 
 from orchestration.config import Home
+from orchestration.resources.decisions import Decisions
 from orchestration.resources.evidence import figures, flatten, folder_digest
 from orchestration.resources.mlflow_store import connect
-from orchestration.resources.registry import Registry, RegistryError
+from orchestration.resources.registry import Registry
 
 pytestmark = pytest.mark.slow  # MLflow alone takes seconds to import
 
@@ -68,6 +69,7 @@ def test_a_version_carries_its_card_its_lineage_and_its_evidence(registry):
     }
     assert expected.items() <= version.tags.items()
     assert artifacts(registry, found["parent"]) == {
+        "facts.json",
         "per_user.parquet",
         "recall_by_cohort.png",
         "review_card.html",
@@ -167,59 +169,13 @@ def test_manual_mode_waits_for_a_person_and_off_for_nobody(registry):
     assert registry.aliases("off") == {}
 
 
-def test_approval_moves_the_champion_and_rollback_moves_it_back(registry):
-    registered(registry, "people", mode="manual")
-    registered(registry, "people", mode="manual", seed=1, gain=4)
-    registry.approve("people", 2, "anna", "better for cold users")
-    assert registry.aliases("people") == {"champion": 2}
-    registry.approve("people", 1, "ben", "complaints")
-    assert int(registry.champion("people").version) == 1
-    assert registry.version("people", 2).tags["review"] == "replaced"
-    registry.approve("people", 2, "anna", "fixed")
-    # Each decision has a number, or the sensors would take a rollback's rollback for one they have seen.
-    assert registry.version("people", 2).tags["decisions"] == "2"
-    assert decisions(registry, "people") == [
-        (1, "queued", "gate"),
-        (2, "queued", "gate"),
-        (2, "approved", "anna"),
-        (1, "approved", "ben"),
-        (2, "approved", "anna"),
-    ]
-    history = registry.review_show("people", 1)["history"]
-    assert [(row.note, len(row.content_digest)) for row in history[1:]] == [("complaints", 64)]
-
-
 def test_a_rerun_does_not_undo_a_rollback(registry):
     registered(registry, "rollback")
     registered(registry, "rollback", seed=1, gain=4)
-    registry.approve("rollback", 1, "anna")
+    Decisions(registry).approve("rollback", 1, "anna")
     _, decision = registered(registry, "rollback", seed=1, gain=4)
     assert decision == "promoted"  # what was decided about version 2, not what is done now
     assert int(registry.champion("rollback").version) == 1
-
-
-def test_the_champion_cannot_be_rejected_nor_an_unknown_version_approved(registry):
-    registered(registry, "refused")
-    with pytest.raises(RegistryError, match="is the champion: approve another version instead"):
-        registry.reject("refused", 1, "anna")
-    with pytest.raises(RegistryError, match="no version 7; it has: 1"):
-        registry.approve("refused", 7, "anna")
-    assert decisions(registry, "refused") == [(1, "promoted", "gate")]
-
-
-def test_a_tag_set_in_mlflow_is_a_decision_once(registry):
-    version, _ = registered(registry, "tagged", mode="manual")
-    assert registry.undecided("tagged") == []
-    registry.client.set_model_version_tag(version.name, "1", "review", "approved")
-    registry.client.set_model_version_tag(version.name, "1", "reviewed_by", "anna")
-    (waiting,) = registry.undecided("tagged")
-    assert registry.apply_tag("tagged", waiting) == "landbridge-tagged 1 approved by anna"
-    assert int(registry.champion("tagged").version) == 1
-    assert registry.undecided("tagged") == []
-    registry.client.set_model_version_tag(version.name, "1", "review", "rejected")
-    assert "tag was set back" in registry.apply_tag("tagged", registry.undecided("tagged")[0])
-    assert registry.version("tagged", 1).tags["review"] == "approved"
-    assert decisions(registry, "tagged")[-1] == (1, "approved", "anna")
 
 
 def test_a_fallback_is_registered_as_what_it_is(registry):

@@ -14,7 +14,8 @@ from orchestration.config import ConfigError, Home, parse_config
 from orchestration.partitions import CONFIG
 from orchestration.resources.evidence import figures
 from orchestration.review.beyond_tables import beyond_rows, price_line, price_rows
-from orchestration.review.card import CANDIDATES, COHORTS, html, known_limits, markdown
+from orchestration.review.card import html, known_limits, markdown
+from orchestration.review.cohort_tables import CANDIDATES, COHORTS
 
 FACTS = ItemFacts(np.arange(30), 60, np.eye(30, dtype=np.float32))
 LOST = PriceRow("cold", "bridge", "recall", 0.06, -0.002, -0.003, -0.001, 900)

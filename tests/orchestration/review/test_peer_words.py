@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+from card_case import CARD
+
 from ml.metrics.peers import PeerLift
 from ml.metrics.report import CohortRow
-from orchestration.review.card import Card, html, markdown, peer_table
+from orchestration.review.card import html, markdown
 from orchestration.review.cohort_plot import cohort_plot
+from orchestration.review.cohort_tables import peer_table
 from orchestration.review.peers import best_peer_line, peer_name
 
 LIFTS = [
@@ -13,25 +16,6 @@ LIFTS = [
     PeerLift("warm", "item_knn", 0.05, -0.001, -0.004, 0.002, 500),
     PeerLift("all", "ease_union", 0.04, 0.008, 0.002, 0.013, 1700),
 ]
-ROWS = [
-    CohortRow(cohort, name, "recall", mean, mean - 0.005, mean + 0.005, users)
-    for cohort, users in (("warm", 500), ("cold", 1200))
-    for name, mean in (("popularity", 0.02), ("twin", 0.04), ("bridge", 0.06))
-]
-CARD = Card(
-    target="books",
-    as_of="2026-03-01",
-    k=10,
-    serve="bridge",
-    passed=True,
-    reasons=["The bridge is certainly better than the twin for cold users."],
-    rows=ROWS,
-    lifts=[],
-    domains={},
-    sources=["films"],
-    encoder="minilm",
-    data_digest="0123456789abcdef" * 4,
-)
 PEERS = [
     CohortRow(cohort, name, "recall", mean, mean - 0.005, mean + 0.005, users)
     for cohort, users in (("warm", 500), ("cold", 1200))

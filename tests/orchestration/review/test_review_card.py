@@ -1,60 +1,25 @@
 """The review card says what the figures say, in both of its forms, and warns where they say little."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from card_case import CARD, LIFTS, ROWS
 
-from orchestration.pages import markdown_table
-from orchestration.review.card import Card, DomainFacts, html, known_limits, markdown, metric_table, verdict
-from orchestration.review.cohort_plot import cohort_plot
-
-
-@dataclass(frozen=True)
-class Row:
-    cohort: str
-    candidate: str
-    metric: str
-    mean: float
-    low: float
-    high: float
-    users: int
-
-
-@dataclass(frozen=True)
-class Lift:
-    cohort: str
-    metric: str
-    mean: float
-    low: float
-    high: float
-    users: int
-
-
-ROWS = [
-    Row(cohort, candidate, metric, 0.02 * i, 0.02 * i - 0.005, 0.02 * i + 0.005, users)
-    for cohort, users in (("warm", 500), ("cold", 1200))
-    for i, candidate in enumerate(("popularity", "twin", "bridge"), start=1)
-    for metric in ("recall", "precision", "ndcg")
-]
-LIFTS = [Lift("cold", "recall", 0.02, 0.011, 0.029, 1200), Lift("warm", "recall", 0.001, -0.004, 0.006, 500)]
-CARD = Card(
-    target="books",
-    as_of="2026-03-01",
-    k=10,
-    serve="bridge",
-    passed=True,
-    reasons=["The bridge is certainly better than the twin for cold users."],
-    rows=ROWS,
-    lifts=LIFTS,
-    domains={
-        "books": DomainFacts(1000, 300, 100, 40, "2026-01-01", "2026-02-28"),
-        "films": DomainFacts(0, 0, 120, 0, None, None),
-    },
-    sources=["films"],
-    encoder="minilm",
-    data_digest="0123456789abcdef" * 4,
+from ml.metrics.gate import Condition
+from ml.metrics.report import CohortRow, LiftRow
+from orchestration.pages import Section, Table, markdown_table
+from orchestration.review.card import (
+    LONGEST_DESCRIPTION,
+    WHOLE_CARD,
+    description,
+    html,
+    known_limits,
+    markdown,
+    verdict,
 )
+from orchestration.review.cohort_plot import cohort_plot
+from orchestration.review.cohort_tables import metric_table
 
 
 def test_the_verdict_states_the_surest_gain_with_its_interval():
@@ -104,9 +69,9 @@ def test_limits_name_what_was_not_measured():
     assert "No sparse user could be measured" in limits
     assert "40% of the items of books have no text" in limits
     assert "films" not in limits
-    few = replace(CARD, rows=[replace(row, users=12) for row in ROWS if row.cohort == "cold"], sources=[])
-    assert "Only 12 cold users" in " ".join(known_limits(few))
-    assert "No source domain" in " ".join(known_limits(few))
+    assert "Bridge over twin, 500 warm users: too few users to tell" in limits
+    assert "1,200 cold users" not in limits
+    assert "No source domain" in " ".join(known_limits(replace(CARD, sources=[])))
 
 
 def test_both_forms_carry_the_same_figures():
@@ -152,5 +117,63 @@ def test_the_plot_is_the_same_picture_for_the_same_figures():
 
 
 def test_a_cohort_nobody_is_in_is_left_out_of_the_plot():
-    empty = Row("sparse", "bridge", "recall", float("nan"), float("nan"), float("nan"), 0)
+    empty = CohortRow("sparse", "bridge", "recall", float("nan"), float("nan"), float("nan"), 0)
     assert cohort_plot([*ROWS, empty], 10) == cohort_plot(ROWS, 10)
+
+
+HELD = Condition("over_twin", True, "It is better than its twin.")
+BROKEN = Condition("coverage", False, "The lists show 2 % of the catalogue.")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "mode", "said"),
+    [
+        ((HELD,), "enabled", "It passed the gate."),
+        ((HELD, BROKEN), "enabled", "The gate refuses it: coverage."),
+        ((HELD, BROKEN), "dry_run", "Gate on a dry run, would refuse it: coverage."),
+        ((), "disabled", "The gate is disabled."),
+    ],
+)
+def test_the_first_line_ends_with_what_the_gate_says(conditions, mode, said):
+    assert verdict(replace(CARD, conditions=conditions, gate=mode)).endswith(said)
+
+
+def test_what_failed_comes_first_and_is_marked_by_a_sign_and_a_word():
+    card = replace(CARD, conditions=(HELD, BROKEN), gate="enabled", passed=False)
+    page = html(card)
+    assert page.index("✗ failed: The lists show 2 %") < page.index("✓ It is better than its twin.")
+    assert 'class="verdict bridge refused"' in page
+
+
+def test_the_verdict_names_the_lift_over_the_champion():
+    over = LiftRow("all", "recall", 0.003, -0.001, 0.007, 1700, of="bridge", over="champion")
+    line = verdict(replace(CARD, comparisons=[over]))
+    assert "Against today's champion: +0.0030 over all users (95 % interval -0.0010 to +0.0070)." in line
+    assert "bridge over champion" in html(replace(CARD, comparisons=[over]))
+
+
+def test_the_first_screen_holds_verdict_gate_and_figure_and_the_rest_is_folded():
+    page = html(replace(CARD, users=[Section("12 sampled users", parts=[Section("u1")], folded=True)]))
+    first, rest = page.split("<details>", 1)
+    assert first.index("verdict bridge") < first.index("Gate: passed") < first.index("<svg")
+    assert "12 sampled users" in rest
+    assert "precision@10 by cohort" in rest
+
+
+def test_a_description_fits_mlflow_whatever_the_card_holds_and_says_where_the_rest_is():
+    long = Section("Configuration", (), Table(["key"], [["k" * 50]] * 200))
+    small = Section("What changed from version 3", ("the same in both: encoder",))
+    text = description(replace(CARD, changed=[long, small]))
+    assert len(text) <= LONGEST_DESCRIPTION
+    assert text.startswith(f"**{verdict(CARD)}**")
+    assert "k" * 50 not in text
+    assert "the same in both: encoder" in text
+    assert text.rstrip().endswith(WHOLE_CARD)
+    assert len(description(replace(CARD, reasons=["r" * 9000]))) <= LONGEST_DESCRIPTION
+
+
+def test_lists_of_users_are_on_the_page_alone():
+    card = replace(CARD, users=[Section("4 sampled users", ("u1 took",), folded=True)])
+    assert "u1 took" in html(card)
+    assert "u1 took" not in markdown(card)
+    assert "u1 took" not in description(card)

@@ -1,12 +1,14 @@
 """The heat map shows every figure, colours it by its sign, and never fails on what is missing."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from card_case import CARD
 
 from ml.bridge.select.transfer_matrix import Cell, Ground, Transferability
 from orchestration.pages import Section
-from orchestration.review.card import Card, html, markdown
+from orchestration.review.card import html, markdown
 from orchestration.review.transfer_heat_map import _colours, heat_map
 
 
@@ -78,21 +80,7 @@ def test_the_same_figures_give_the_same_bytes():
 
 def test_the_card_carries_the_picture_in_its_page_alone():
     svg = heat_map([column("b", cell("a", 0.02))])
-    card = Card(
-        target="b",
-        as_of="2026-03-01",
-        k=10,
-        serve="twin",
-        passed=False,
-        reasons=[],
-        rows=[],
-        lifts=[],
-        domains={},
-        sources=["a"],
-        encoder="minilm",
-        data_digest="0" * 64,
-        transfer=[Section("Which source helps", ("a: 1 shared user",), None, svg)],
-    )
+    card = replace(CARD, transfer=[Section("Which source helps", ("a: 1 shared user",), None, svg)])
     assert svg in html(card)
     assert "**Which source helps**\n\n- a: 1 shared user" in markdown(card)
     assert "<svg" not in markdown(card)
