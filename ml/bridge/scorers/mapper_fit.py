@@ -90,7 +90,8 @@ def interaction_error(pairs: Pairs, space: TargetSpace, alpha: float) -> Error:
         of = torch.from_numpy(np.repeat(np.arange(len(rows)), np.diff(events.indptr))).to(items.device)
         which = torch.from_numpy(events.indices.astype(np.int64)).to(items.device)
         weights = torch.from_numpy((1 + alpha * events.data).astype(np.float32)).to(items.device)
-        scores = (mapped[of] * items[which]).sum(dim=1)
+        # index_select: on several threads the gradient of mapped[of] adds up in any order.
+        scores = (mapped.index_select(0, of) * items[which]).sum(dim=1)
         none = torch.zeros(len(rows), device=items.device)
         evidence = none.index_add(0, of, weights)
         corrections = none.index_add(0, of, weights * (1 - scores).square() - scores.square())

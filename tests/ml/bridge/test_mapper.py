@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +80,33 @@ def test_a_users_own_factor_is_what_least_interaction_error_asks_for(pairs_and_s
     best = torch.from_numpy(exact.fold_in(space.items, pairs.observed[[3]])).requires_grad_()
     (slope,) = torch.autograd.grad(error(best, rows).sum(), best)
     assert slope.abs().max() < 1e-3 * error(best, rows).item()
+
+
+def test_a_gradient_is_the_same_to_the_bit_on_busy_cores():
+    """What two threads add to one place comes in any order where one of them has to wait for its core."""
+    rng = np.random.default_rng(0)
+    observed = sparse.random(256, 400, 0.06, "csr", np.float32, rng)
+    vectors = torch.from_numpy(rng.standard_normal((256, 32)).astype(np.float32))
+    space = TargetSpace(np.arange(256), vectors, rng.standard_normal((400, 32)).astype(np.float32))
+    rows = torch.arange(256)
+    error, point = interaction_error(Pairs(rows, vectors, observed), space, 5.0), vectors.clone()
+    before, noise, done = torch.get_num_threads(), rng.standard_normal((300, 300)), threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            noise @ noise
+
+    busy = [threading.Thread(target=work) for _ in range(3)]
+    torch.set_num_threads(2)
+    try:
+        for thread in busy:
+            thread.start()
+        point.requires_grad_()
+        slopes = [torch.autograd.grad(error(point, rows).sum(), point)[0] for _ in range(60)]
+    finally:
+        done.set()
+        torch.set_num_threads(before)
+    assert all(torch.equal(slope, slopes[0]) for slope in slopes)
 
 
 def linear_world(seed, pairs, alone=300, width=8):
