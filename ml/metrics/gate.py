@@ -194,9 +194,8 @@ def _reaches(name: str, report: Report, served: str, over: str, margin: float) -
         f"(95 % interval {lift.low:+.4f} to {lift.high:+.4f}, {lift.users:,} users)"
     )
     passed = lift.low >= margin
-    return Condition(
-        name, passed, f"{gain}: the lower bound {'reaches' if passed else 'is below'} {margin:+.4f}."
-    )
+    asked = f"{margin:+.4f}" if margin else "0"
+    return Condition(name, passed, f"{gain}: the lower bound {'reaches' if passed else 'is below'} {asked}.")
 
 
 def _no_cohort_worse(report: Report, served: str, champion: Against) -> Condition:
@@ -223,9 +222,8 @@ def _coverage(report: Report, served: str, least: float) -> Condition:
     ]
     if not shown:
         return Condition("coverage", not least, "How much of the catalogue lists show was not measured.")
-    words = (
-        f"The lists of all test users show {shown[0]:.1%} of the catalogue; at least {least:.1%} is asked."
-    )
+    asked = f"at least {least:.1%} is asked" if least else "no floor is set"
+    words = f"The lists of all test users show {shown[0]:.1%} of the catalogue; {asked}."
     return Condition("coverage", shown[0] >= least, words)
 
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from ml.metrics.report import CohortRow, LiftRow, Report
 
 _ML_FOLDER = Path(ml.__file__).parent
-_KIND, _TARGET, _AS_OF, _DIGEST = (f"landbridge.{name}" for name in ("kind", "target", "as_of", "evidence"))
+_KIND, _TARGET, _AS_OF, _DIGEST, _CONTENT = (
+    f"landbridge.{name}" for name in ("kind", "target", "as_of", "evidence", "content")
+)
 
 
 @dataclass(frozen=True)
@@ -175,16 +177,18 @@ def log_evidence(client: MlflowClient, experiment: str, evidence: Evidence, keep
 
     keep: ids of runs that a registered version came from; they stay when newer evidence replaces the rest.
     """
-    card, digest = evidence.card, evidence.digest
+    card = evidence.card
+    # The same figures of other weights are another version's, and its runs are its own.
+    same = {_DIGEST: evidence.digest, _CONTENT: evidence.digests["content"]}
     where = f"tags.`{_TARGET}` = '{card.target}' and tags.`{_AS_OF}` = '{card.as_of}'"
     earlier = client.search_runs([experiment], where)
-    found = {run.data.tags[_KIND]: run.info.run_id for run in earlier if _is_whole(run, digest)}
+    found = {run.data.tags[_KIND]: run.info.run_id for run in earlier if _is_whole(run, same)}
     if len(found) == 1 + len(evidence.candidates):
         return found
     for run in earlier:
         if run.info.run_id not in keep:
             client.delete_run(run.info.run_id)
-    tags = {_TARGET: card.target, _AS_OF: card.as_of, _DIGEST: digest, **evidence.lineage}
+    tags = {_TARGET: card.target, _AS_OF: card.as_of, **same, **evidence.lineage}
     parent = client.create_run(
         experiment, tags={**tags, _KIND: "parent"}, run_name=f"{card.target} {card.as_of}"
     )
@@ -200,8 +204,8 @@ def log_evidence(client: MlflowClient, experiment: str, evidence: Evidence, keep
     return runs
 
 
-def _is_whole(run: Run, digest: str) -> bool:
-    return run.info.status == "FINISHED" and run.data.tags.get(_DIGEST) == digest
+def _is_whole(run: Run, same: Mapping[str, str]) -> bool:
+    return run.info.status == "FINISHED" and same.items() <= run.data.tags.items()
 
 
 def _log_parent(client: MlflowClient, run_id: str, evidence: Evidence) -> None:
