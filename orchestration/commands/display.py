@@ -81,5 +81,5 @@ class Progress:
         line.add_column(width=18, no_wrap=True)
         line.add_column(width=7, justify="right")
         line.add_column()
-        line.add_row(mark, title, f"{seconds:.1f} s", sentence)
+        line.add_row(mark, title, f"{seconds:.{1 if seconds < 1000 else 0}f} s", sentence)
         self.console.print(line)
