@@ -7,7 +7,7 @@ version's run), as markdown, and, short enough for MLflow, as the version's desc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestration.pages import Section, html_page, markdown_page, markdown_section
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml.metrics.peers import PeerLift
     from ml.metrics.report import BeyondRow, CohortRow, LiftRow, PriceRow
 
+FEW_USERS = 100  # below this a mean is too wide to tell a usual lift from none
 LONGEST_DESCRIPTION = 5000  # characters: what MLflow's database takes
 WHOLE_CARD = (
     "The whole card, with sampled users, is the artifact review_card.html of this version's source run."
@@ -138,7 +139,13 @@ def known_limits(card: Card) -> list[str]:
         if not users.get(cohort)
     ]
     unsettled = certainty_lines([r for r in card.served_lifts if r.cohort in COHORTS], card.rows)
-    limits += [line for line in unsettled if "too few users" in line or "though only" in line]
+    unsettled = [line for line in unsettled if "too few users" in line or "though only" in line]
+    limits += unsettled
+    limits += [
+        f"Only {users[cohort]:,} {cohort} users were measured: their means say little."
+        for cohort in COHORTS[:3]
+        if 0 < users.get(cohort, 0) < FEW_USERS and not any(cohort in line for line in unsettled)
+    ]
     for name, facts in card.domains.items():
         share = facts.items_without_text / facts.items if facts.items else 0
         if share > 0.1:
@@ -206,7 +213,9 @@ def description(card: Card) -> str:
     """
     recall = Section(f"recall@{card.k} by cohort", (), metric_table(card.rows, card.lifts, "recall"))
     further = [*card.changed, *parts.peers(card), *parts.profiles(card)]
-    wanted = [parts.gate(card), recall, _limits(card), parts.data(card), *further]
+    # The protocols by name: their definitions would take the room of what changed.
+    short = replace(card, protocols=[words.partition(".")[0] for words in card.protocols])
+    wanted = [parts.gate(card), recall, _limits(card), parts.data(short), *further]
     end = f"\n\n{WHOLE_CARD}\n"
     text = f"**{verdict(card)}**"
     for part in map(markdown_section, wanted):

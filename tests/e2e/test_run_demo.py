@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from reviewer import reviewer, served, until
+from test_ui import CHROMIUM, processes_of
 
 from orchestration.cli import main
 
@@ -58,6 +60,13 @@ class World:
     def recommendations(self) -> dict[str, bytes]:
         tables = {p.stem: pq.read_table(p) for p in (self.home / "recommendations").glob("*.parquet")}
         return {name: table.to_pandas().to_csv(index=False).encode() for name, table in tables.items()}
+
+    def list_of_books(self) -> tuple[int, list[str]]:
+        """The version that made what readers get, and what they get."""
+        path = self.home / "recommendations" / "books.parquet"
+        return int(pq.read_schema(path).metadata[b"model_version"]), pq.read_table(path)[
+            "item_id"
+        ].to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +193,55 @@ def test_as_of_outside_the_calendar_says_what_is_possible(world):
     done = world.landbridge("run", "--as-of", "1999-01-01")
     assert done.returncode == 1
     assert "2026-04-01" in done.stdout + done.stderr
+
+
+AN_OLDER_VERSION = """
+import dagster as dg
+from orchestration.definitions import defs
+from orchestration.partitions import CONFIG
+from orchestration.stages import preparing, run_stage, training
+
+with dg.DagsterInstance.get() as instance:
+    snapshot = preparing(CONFIG, "2026-03-01", "2026-01-01", "2026-01-01")[-1]
+    stages = [stage for stage in training(CONFIG, "2026-03-01") if "→" not in stage.title]
+    (books,) = (stage for stage in training(CONFIG, "2026-03-01") if stage.title == "→ books")
+    for stage in (snapshot, *stages[1:], books):
+        assert all(result.success for result in run_stage(stage, defs, instance)), stage.title
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium browser on the PATH")
+def test_a_reviewer_approves_in_mlflow_and_goes_back(world):
+    """Reads the card, sets the tag, sees users get the version; then back to the one before."""
+    places = {
+        **os.environ,
+        **world.places,
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_HOME": str(world.home / "dagster"),
+    }
+    command = [sys.executable, "-W", "ignore", "-c", AN_OLDER_VERSION]
+    done = subprocess.run(command, cwd=world.home.parent, env=places, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lists = {1: world.list_of_books()}
+    assert lists[1][0] == 1
+    with served(places, world.home.parent) as ports, reviewer(*ports) as hands:
+        for sensor in ("mlflow_reviews", "champion_moved"):
+            hands.switch_on(sensor)
+        hands.keep("sensors")
+        for version in (2, 1):
+            hands.open("books", version)
+            hands.keep(f"version-{version}-before")
+            hands.set_tag("review", "approved")
+            until(
+                lambda version=version: world.list_of_books()[0] == version, f"version {version} in the lists"
+            )
+            assert lists.setdefault(version, world.list_of_books()) == world.list_of_books()
+            hands.page.reload()
+            hands.page.get_by_text("champion").first.wait_for()
+            hands.keep(f"version-{version}-champion")
+        hands.page.goto(f"http://127.0.0.1:{hands.dagster}/runs")
+        hands.page.get_by_text("review_decisions").first.wait_for()
+        hands.keep("runs")
+    assert processes_of(world.home) == set()
+    assert lists[1][1] != lists[2][1]
+    assert "approved by MLflow UI" in world.here("review", "show", "books", "2").output
