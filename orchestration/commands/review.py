@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestration.commands.display import WIDTH
 from orchestration.commands.options import place_options
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def review(context: click.Context, config_path: str | None, home: str | None) ->
 @click.argument("target", required=False)
 def list_versions(target: str | None) -> None:
     """Versions with their state, the newest first; of TARGET or of all."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     rows = _registry().review_list(target)
@@ -48,18 +51,19 @@ def list_versions(target: str | None) -> None:
         raise click.ClickException(
             "no version is registered yet; `landbridge run` registers one for each target"
         )
-    # A column that says nothing of any version would take the room of those that do.
-    said = [name for name in rows[0] if name == "aliases" or any(row[name] not in ("", None) for row in rows)]
-    table = Table(*said)
+    table = Table("target", "version", "alias", "as of", "serves", "gate", "review", "by", box=SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in said))
-    Console().print(table)
+        table.add_row(*map(escape, _cells(row)))
+    console = Console()
+    Console(width=console.width if console.is_terminal else WIDTH).print(table)
 
 
-def _cell(value: Any) -> str:
-    from rich.markup import escape
-
-    return escape(", ".join(value) if isinstance(value, list) else "" if value is None else str(value))
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """One version's row of `review list`."""
+    verdict = row["validation_status"] + (" (dry run)" if row["gate"] == "dry_run" else "")
+    problem = f": {row['review_problem']}" if row["review_problem"] else ""
+    cells = (row["target"], row["version"], ", ".join(row["aliases"]), row["as_of"], row["served"])
+    return [*map(str, cells), verdict, f"{row['review']}{problem}", row["reviewed_by"]]
 
 
 @review.command()
