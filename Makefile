@@ -10,6 +10,8 @@ export HF_HUB_OFFLINE ?= 1
 # Threads that spin collapse throughput as soon as two processes share the cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export DAGSTER_DISABLE_TELEMETRY ?= yes
+# Container images often forbid bytecode; every process would then compile Dagster, dbt and MLflow anew (2 to 14 s).
+export PYTHONDONTWRITEBYTECODE =
 
 # uv reads none of pip's settings; it is told those it needs.
 UV := UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" \

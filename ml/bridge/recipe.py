@@ -25,7 +25,9 @@ from ml.data import Snapshot
 from ml.metrics.cohorts import COLD_ITEMS, SPARSE, USER_COHORTS, WARM
 from ml.metrics.report import CHAMPION
 
+AGAIN = "its recipe, fitted again on this version's splits"
 _USERS = ("scenario", c.COHORT, c.USER_ID)
+_WHO_IS_ASKED = ("seed", "cold_user_fraction", "protocol")  # what decides which users validate, and how
 
 
 class NotComparableError(Exception):
@@ -99,7 +101,16 @@ def follow(
     if missing:
         raise NotComparableError(f"there is no domain {', '.join(missing)} any more")
     found = pa.concat_tables(_measured(recipe, snapshot, selection, lists))
-    return _of_the_same(found, lists), "its recipe, fitted again on this version's splits"
+    return _of_the_same(found, lists), AGAIN + _chosen_elsewhere(recipe.settings, selection)
+
+
+def _chosen_elsewhere(theirs: TrainSettings, selection: Mapping[str, Any]) -> str:
+    """What has to be said where other users validated the recipe: some of them may be test users here."""
+    mine = settings_of(selection["train_settings"])
+    other = [name for name in _WHO_IS_ASKED if getattr(theirs, name) != getattr(mine, name)]
+    if not other:
+        return ""
+    return f", and chosen with another {' and '.join(other)}: perhaps on users measured here, in its favour"
 
 
 def _measured(

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from ml.metrics.item_facts import ItemFacts
     from ml.metrics.report import Report
 
-NOT_WORSE, ABOVE_POPULARITY, GATE = "bridge_not_worse_than_twin", "recall_above_popularity", "gate_passed"
+NOT_WORSE, ABOVE_POPULARITY = "bridge_not_worse_than_twin", "recall_above_popularity"
+CERTAIN = "bridge_certainly_helps"
 REPORT_FILE, PER_USER_FILE, PLOT_FILE = "report.json", "per_user.parquet", "recall_by_cohort.png"
 
 
@@ -51,7 +52,7 @@ REPORT_FILE, PER_USER_FILE, PLOT_FILE = "report.json", "per_user.parquet", "reca
             ABOVE_POPULARITY, asset="evaluation", description="What would be served beats popularity."
         ),
         dg.AssetCheckSpec(
-            GATE, asset="evaluation", description="The bridge is certainly better than its twin somewhere."
+            CERTAIN, asset="evaluation", description="The bridge is certainly better than its twin somewhere."
         ),
     ],
 )
@@ -132,7 +133,7 @@ def _metadata(report: "Report", decision: "Decision", plot: bytes) -> dict:
     reasons = "\n".join(f"- {reason}" for reason in decision.reasons)
     return {
         "served": decision.serve,
-        "gate": dg.MetadataValue.md(reasons),
+        "why_served": dg.MetadataValue.md(reasons),
         "plot": dg.MetadataValue.md(picture),
         **tables,
         **further,
@@ -172,7 +173,7 @@ def _checks(report: "Report", decision: "Decision") -> list[dg.AssetCheckResult]
     outcomes: dict[str, tuple[bool, dict[str, str]]] = {
         NOT_WORSE: (not worse, {"cohorts that lose": ", ".join(worse) or "none"}),
         ABOVE_POPULARITY: (not below, {"cohorts below popularity": ", ".join(below) or "none"}),
-        GATE: (decision.passed, {"served": decision.serve}),
+        CERTAIN: (decision.passed, {"served": decision.serve}),
     }
     return [
         dg.AssetCheckResult(
