@@ -3,7 +3,7 @@
 A run over a range of partitions reports each partition of each asset, planned and done: for 90 days of four
 domains that is 3,600 events. Dagster opens two databases and commits twice for each; here those that follow
 one another are written together (100 partitions: 2.0 s in place of 13.8 on two busy cores). And a database's
-SQLAlchemy engine, with the statements it has compiled, is kept: Dagster makes a new one for every event, which
+SQLAlchemy engine is kept with the statements it has compiled: Dagster makes a new one for every event, which
 doubles the time that one takes. dagster.yaml names this class.
 """
 
@@ -83,7 +83,7 @@ class BulkSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        """A transaction on a run's database or the index. The connection ends with it: none outlives a file."""
+        """A transaction on a run's database or the index; the connection ends with it."""
         with self._db_lock:
             engine = self._engine(shard)
             if shard not in self._initialized_dbs:

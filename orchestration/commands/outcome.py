@@ -15,6 +15,7 @@ from orchestration.review.peers import best_peer_line
 if TYPE_CHECKING:
     import dagster as dg
     from dagster._utils.error import SerializableErrorInfo
+    from mlflow.entities.model_registry import ModelVersion
     from rich.console import Console
 
     from orchestration.resources.registry import Registry
@@ -96,11 +97,14 @@ def _measured(title: str, results: Results) -> str:
     return f"{target}: the gate would serve {measured[-1]['served']}" if measured and not registered else ""
 
 
+_NOT_SERVED = {"refused": "is refused by the gate", "queued": "waits for a review"}
+
+
 def _transferred(results: Results) -> str:
     version = metadata_of(results, "model_version")[-1]
     text = f"version {version['version']} serves {version['served']} ({version['decision']})"
-    if version["decision"] == "refused":
-        text = f"version {version['version']}, {version['served']}, is refused by the gate"
+    if state := _NOT_SERVED.get(version["decision"]):
+        text = f"version {version['version']}, {version['served']}, {state}"
     lists = metadata_of(results, "recommendations")
     return f"{text}, {lists[-1]['dagster/row_count']:,} rows of recommendations" if lists else text
 
@@ -128,7 +132,7 @@ def print_outcome(console: Console, config: Config, home: Home, as_of: date, sec
     from ml.metrics.gate import decide
     from ml.metrics.peers import peer_lifts
     from orchestration.defs.evaluate import read_report
-    from orchestration.resources.registry import Registry
+    from orchestration.resources.registry import CHAMPION, Registry
 
     registry = Registry(home)
     reports = {t: read_report(home.models / as_of.isoformat() / t) for t in config.domain_names}
@@ -136,31 +140,41 @@ def print_outcome(console: Console, config: Config, home: Home, as_of: date, sec
     console.print(results_table(reports, config.evaluation.k))
     for target, report in reports.items():
         decision = decide(report, config.promotion.gate.margin_twin)
-        console.print(f"[bold]{target}[/] serves {decision.serve}: {escape(' '.join(decision.reasons))}")
-        console.print(escape(gate_line(registry, target, as_of.isoformat(), config.promotion.gate.mode)))
+        made = newest(registry, target, as_of.isoformat())
+        alias = registry.aliases(target)
+        serves = "serves" if made and alias.get(CHAMPION) == int(made.version) else "would serve"
+        console.print(f"[bold]{target}[/] {serves} {decision.serve}: {escape(' '.join(decision.reasons))}")
+        console.print(escape(gate_line(registry, made, config.promotion.gate.mode)))
         if line := best_peer_line(peer_lifts(report, config.evaluation.seed)):
             console.print(f"[dim]{escape(line)}[/]")
     console.print(f"\nDone in {seconds:.0f} s. Where to look next:")
-    for what, where in _next_steps(config, home):
+    for what, where in _next_steps(config, home, registry):
         console.print(f"  {what:16} {where}", markup=False, soft_wrap=True)
 
 
-def gate_line(registry: Registry, target: str, as_of: str, mode: str) -> str:
-    """What the gate says of the newest version as of a day: what failed, or that nothing did."""
+def newest(registry: Registry, target: str, as_of: str) -> ModelVersion | None:
+    """The newest version of a target as of a day."""
+    made = [version for version in registry.versions(target) if version.tags["as_of"] == as_of]
+    return made[0] if made else None
+
+
+def gate_line(registry: Registry, version: ModelVersion | None, mode: str) -> str:
+    """What the gate says of a version: what failed, or that nothing did."""
     if mode == "disabled":
         return "The gate is disabled."
-    made = [version for version in registry.versions(target) if version.tags["as_of"] == as_of]
-    verdict = registry.verdict(made[0]) if made else None
-    if verdict is None:
+    verdict = registry.verdict(version) if version else None
+    if version is None or verdict is None:
         return "The gate was not asked."
     dry = "On a dry run: the" if mode == "dry_run" else "The"
     if verdict.passed:
-        return f"{dry} gate lets version {made[0].version} pass."
+        return f"{dry} gate lets version {version.version} pass."
     failed = " ".join(condition.words for condition in verdict.conditions if not condition.passed)
-    return f"{dry} gate refuses version {made[0].version}. {failed}"
+    return f"{dry} gate refuses version {version.version}. {failed}"
 
 
-def _next_steps(config: Config, home: Home) -> list[tuple[str, str]]:
+def _next_steps(config: Config, home: Home, registry: Registry) -> list[tuple[str, str]]:
+    from orchestration.resources.registry import CHALLENGER
+
     target = config.domain_names[0]
     steps = [
         ("see it all", "landbridge ui"),
@@ -168,6 +182,6 @@ def _next_steps(config: Config, home: Home) -> list[tuple[str, str]]:
         ("new users", f"landbridge recommend --target {target} --users ids.txt --out lists.parquet"),
         ("versions", "landbridge review list"),
     ]
-    if config.promotion.mode == "manual":
-        steps.append(("make it live", f"landbridge review approve {target} 1"))
-    return steps
+    waiting = [(name, registry.aliases(name).get(CHALLENGER)) for name in config.domain_names]
+    commands = [f"landbridge review approve {name} {number} --by NAME" for name, number in waiting if number]
+    return [*steps, *(("make it live", command) for command in commands)]

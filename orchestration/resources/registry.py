@@ -171,11 +171,11 @@ class Registry:
 
         A version that the gate refuses is `refused` in every mode. One whose as-of lies before the champion's
         is `superseded`: a backfill of the past moves no alias. What a person decided, about this version or
-        by choosing the champion after it, stays.
+        by choosing the champion since its last decision, stays.
         """
         number, champion = int(version.version), self.champion(target)
         latest = self.log.latest(version.name, number)
-        if latest and (latest.decision in BY_PERSON or self._chosen_by_person(champion)):
+        if latest and (latest.decision in BY_PERSON or self._chosen_since(latest, champion)):
             return latest.decision
         older = champion is not None and champion.tags["as_of"] > version.tags["as_of"]
         decision = {"auto": "promoted", "manual": "queued", "off": "registered"}[mode]
@@ -207,9 +207,9 @@ class Registry:
         if before and before.version != version.version:
             self.tag(before, review="replaced", review_recorded="replaced")
 
-    def _chosen_by_person(self, champion: ModelVersion | None) -> bool:
+    def _chosen_since(self, before: Decision, champion: ModelVersion | None) -> bool:
         latest = self.log.latest(champion.name, int(champion.version)) if champion else None
-        return latest is not None and latest.decision in BY_PERSON
+        return latest is not None and latest.decision in BY_PERSON and latest.decided_at >= before.decided_at
 
     def review_list(self, target: str | None = None) -> list[dict[str, Any]]:
         """Every version with its state, the newest first of each target, as plain rows."""

@@ -11,6 +11,7 @@ from ml.metrics.gate import Against, Rules
 from orchestration.config import Home
 from orchestration.resources import gatekeeper
 from orchestration.resources.clean_process import some_users, tried
+from orchestration.resources.decisions import Decisions
 from orchestration.resources.gatekeeper import Judged, local
 from orchestration.resources.registry import Registry
 from orchestration.review.gating import CONDITIONS, GateCase, check_results, check_specs, in_words
@@ -90,6 +91,19 @@ def test_a_refused_version_gets_no_alias_in_any_mode_until_it_is_judged_anew(reg
     assert (decision, version.tags["validation_status"]) == ("promoted", "passed")  # what users get stays
     assert registry.aliases("modes") == {"champion": 1}
     assert len(no_trial) == 1  # one version, one trial, however often it is judged
+
+
+def test_a_later_version_that_passes_after_all_waits_though_a_person_chose_the_champion(registry, no_trial):
+    first, _ = again(registry, "later", "manual")
+    Decisions(registry).approve("later", 1, "Mira", "the first")
+    assert again(registry, "later", "manual", replace(ENABLED, rules=HIGH), seed=1)[1] == "refused"
+    version, decision = again(registry, "later", "manual", seed=1)
+    assert (int(version.version), decision) == (2, "queued")
+    assert registry.aliases("later") == {"champion": 1, "challenger": 2}
+    Decisions(registry).approve("later", 2, "Mira", "the second")
+    Decisions(registry).rollback("later", "Mira", "complaints")
+    assert again(registry, "later", "auto", seed=1)[1] == "approved"  # and nothing moves
+    assert registry.aliases("later")["champion"] == 1
 
 
 def test_a_dry_run_says_failed_and_stops_nobody(registry, no_trial):
