@@ -62,7 +62,7 @@ def _run(asked: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
     with tempfile.TemporaryDirectory() as elsewhere:
         return subprocess.run(
-            [sys.executable, "-I", str(PROGRAM)],
+            [sys.executable, "-IB", str(PROGRAM)],  # without bytecode: the model's folder stays as it is
             input=json.dumps(asked),
             cwd=elsewhere,
             env=environment,

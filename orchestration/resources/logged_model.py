@@ -65,14 +65,19 @@ def public_release(release: str) -> str:
 
 @contextmanager
 def fluent(home: Home, run_id: str) -> Iterator[None]:
-    """MLflow's fluent interface set to our store and one run, and put back, `sys.path` included."""
+    """MLflow's fluent interface set to our store and one run, and put back, `sys.path` included.
+
+    Without bytecode: MLflow imports what it logs, and the model's folder is to hold what it held then.
+    """
     import mlflow
 
-    uri, path = mlflow.get_tracking_uri(), list(sys.path)
+    uri, path, no_bytecode = mlflow.get_tracking_uri(), list(sys.path), sys.dont_write_bytecode
     mlflow.set_tracking_uri(home.tracking_uri)
+    sys.dont_write_bytecode = True
     try:
         with mlflow.start_run(run_id=run_id):
             yield
     finally:
         mlflow.set_tracking_uri(uri)
         sys.path[:] = path
+        sys.dont_write_bytecode = no_bytecode

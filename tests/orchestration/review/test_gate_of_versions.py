@@ -94,7 +94,7 @@ def test_a_refused_version_gets_no_alias_in_any_mode_until_it_is_judged_anew(reg
 
 
 def test_a_later_version_that_passes_after_all_waits_though_a_person_chose_the_champion(registry, no_trial):
-    first, _ = again(registry, "later", "manual")
+    again(registry, "later", "manual")
     Decisions(registry).approve("later", 1, "Mira", "the first")
     assert again(registry, "later", "manual", replace(ENABLED, rules=HIGH), seed=1)[1] == "refused"
     version, decision = again(registry, "later", "manual", seed=1)
