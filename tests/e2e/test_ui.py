@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# The review in a browser (test_run_demo) ends its servers with an interrupt: a start takes half a minute.
-SIGNS = [signal.SIGTERM] if CHROMIUM else [signal.SIGINT, signal.SIGTERM]
 PATIENCE = 300  # seconds that two servers may take to start on a busy machine
 
 
@@ -46,31 +47,56 @@ def get(url: str) -> str:
         return response.read().decode()
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for children in /proc")
-@pytest.mark.parametrize("sign", SIGNS, ids=lambda sign: sign.name)
-def test_both_servers_answer_and_end_together(tmp_path, sign):
-    home, dagster, mlflow = tmp_path / "home", free_port(), free_port()
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for children in /proc")
+
+
+@contextmanager
+def starting(folder: Path, home: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], str]]]:
+    """`landbridge ui` on free ports, and what it has said so far; it is ended with the block."""
     environment = {**os.environ, "LANDBRIDGE_HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "orchestration.cli", "ui"]
-    command += ["--dagster-port", str(dagster), "--mlflow-port", str(mlflow)]
-    with (tmp_path / "output").open("w+") as output:
-        ui = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
+    command += ["--dagster-port", str(free_port()), "--mlflow-port", str(free_port())]
+    with (folder / "output").open("w+") as output:
+        ui = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, text=True)
         try:
-            deadline = time.monotonic() + PATIENCE
-            while "Ctrl-C" not in (said := (tmp_path / "output").read_text()):
-                assert ui.poll() is None, said
-                assert time.monotonic() < deadline, said
-                time.sleep(0.5)
-            assert f"http://127.0.0.1:{dagster}" in said
-            assert f"http://127.0.0.1:{mlflow}" in said
-            assert "<html" in get(f"http://127.0.0.1:{dagster}/")
-            assert "<html" in get(f"http://127.0.0.1:{mlflow}/")
-            assert len(processes_of(home)) >= 4
-            ui.send_signal(sign)
-            assert ui.wait(timeout=60) == 0
+            yield ui, (folder / "output").read_text
         finally:
             ui.send_signal(signal.SIGINT) if ui.poll() is None else None
             ui.wait(timeout=60)
+
+
+@needs_proc
+def test_a_start_that_is_ended_leaves_nothing(tmp_path):
+    home = tmp_path / "home"
+    with starting(tmp_path, home) as (ui, said):
+        deadline = time.monotonic() + PATIENCE
+        while len(processes_of(home)) < 5:  # both servers, and children of theirs
+            assert ui.poll() is None, said()
+            assert time.monotonic() < deadline, said()
+            time.sleep(0.1)
+        ui.send_signal(signal.SIGTERM)
+        assert ui.wait(timeout=60) == 0
+    assert processes_of(home) == set()
+
+
+@needs_proc
+@pytest.mark.skipif(
+    CHROMIUM is not None, reason="the review in a browser (test_run_demo) starts and ends them"
+)
+def test_both_servers_answer_and_end_together(tmp_path):
+    home = tmp_path / "home"
+    with starting(tmp_path, home) as (ui, said):
+        deadline = time.monotonic() + PATIENCE
+        while "Ctrl-C" not in said():
+            assert ui.poll() is None, said()
+            assert time.monotonic() < deadline, said()
+            time.sleep(0.5)
+        urls = re.findall(r"http://127.0.0.1:\d+", said())
+        assert len(urls) == 2
+        assert all("<html" in get(f"{url}/") for url in urls)
+        assert len(processes_of(home)) >= 4
+        ui.send_signal(signal.SIGINT)
+        assert ui.wait(timeout=60) == 0
     assert processes_of(home) == set()
 
 
