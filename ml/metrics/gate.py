@@ -176,10 +176,18 @@ def _over_simpler(report: Report, served: str, margin: float) -> Condition:
     return _reaches("over_twin", report, served, simpler, margin)
 
 
+_EITHER = (
+    "Neither is certainly better; a negative margin_champion says how much less is accepted for newer data."
+)
+
+
 def _over_champion(report: Report, served: str, margin: float, champion: Against) -> Condition:
     if champion.state == "compared":
         held = _reaches("over_champion", report, served, CHAMPION, margin)
-        return Condition(held.name, held.passed, f"{held.words} {champion.words}")
+        lift = compared(report, served, CHAMPION).get(ALL)
+        undecided = not held.passed and lift is not None and lift.low < 0 < lift.high
+        said = [held.words, _EITHER if undecided else "", champion.words]
+        return Condition(held.name, held.passed, " ".join(filter(None, said)))
     return Condition("over_champion", champion.state != "changed", champion.words)
 
 

@@ -123,6 +123,13 @@ def test_a_loss_within_a_negative_margin_is_tolerated():
     assert "-0.0020 recall@10 over the champion" in found["over_champion"].words
 
 
+@pytest.mark.parametrize("mean, undecided", [(0.004, True), (-0.004, True), (-0.02, False)], ids=str)
+def test_a_refusal_says_so_where_neither_is_certainly_better(mean, undecided):
+    apart = lift("all", mean, "bridge", "champion", q=0.5, width=0.01)
+    words = judged(*GOOD, apart, champion=COMPARED)["over_champion"].words
+    assert ("Neither is certainly better" in words) is undecided
+
+
 def test_the_twin_is_held_to_popularity_and_popularity_to_nothing():
     rows = (lift("all", -0.03), lift("all", 0.04, "twin", "popularity"))
     assert judged(*rows, serve="twin")["over_twin"].passed
