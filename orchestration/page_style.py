@@ -1,4 +1,8 @@
-"""How pages look: one style sheet, inside every page, for light and dark, for a desk and for a phone."""
+"""How pages look: one style sheet, inside every page, for light and dark, for a desk and for a phone.
+
+Cells break between words and nowhere else, so that tables fit where they can; where they cannot, a shadow at
+the edge says that there is more.
+"""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -32,14 +36,20 @@ ul { margin: .4rem 0; padding-left: 1.2rem; } li { margin: .15rem 0; }
 .verdict.refused { border-color: var(--failed);
   background: color-mix(in srgb, var(--failed) 10%, transparent); }
 .held, .failed { list-style: none; text-indent: -1.2em; } .failed { font-weight: 600; color: var(--failed); }
-.scroll { overflow-x: auto; max-width: 100%; margin: .4rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+.scroll { overflow-x: auto; max-width: 100%; margin: .4rem 0;
+  background: linear-gradient(to right, Canvas 40%, transparent) left / 2.4rem 100% no-repeat local,
+    linear-gradient(to left, Canvas 40%, transparent) right / 2.4rem 100% no-repeat local,
+    linear-gradient(to right, #888a, transparent) left / .7rem calc(100% - 4px) no-repeat scroll,
+    linear-gradient(to left, #888a, transparent) right / .7rem calc(100% - 4px) no-repeat scroll; }
+.whole { white-space: nowrap; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+th, td { padding: .28rem .42rem; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; }
-th { font-weight: 600; } thead th { color: var(--quiet); }
+th { font-weight: 600; } thead th { color: var(--quiet); vertical-align: bottom; }
+th:first-child, td:first-child { padding-left: .2rem; }
 th:first-child, .words { text-align: left; }
-td.text, th.text[scope=row] { white-space: normal; min-width: 13rem; max-width: 30rem; font-weight: normal; }
-@media (max-width: 500px) { th, td { padding: .28rem .4rem; } td.text { min-width: 11rem; } }
+td.text, th.text[scope=row] { min-width: 8rem; max-width: 30rem; font-weight: normal; }
+@media (max-width: 500px) { th, td { padding: .28rem .35rem; } }
 details { border-bottom: 1px solid var(--line); }
 section + details { margin-top: 1.4rem; border-top: 1px solid var(--line); }
 details[open] { padding-bottom: 1rem; }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from orchestration.page_style import PAGE, STYLE
 
-SENTENCE = 36  # characters; cells longer than this are sentences and break over lines
+SENTENCE = 36  # characters; cells longer than this are sentences
+_WHOLE = re.compile(r"(\d+ %|\w[^\s-]*-\S+)")  # shares, dates and names, which a browser would break
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,21 @@ def markdown_page(verdict: str, sections: Iterable[Section]) -> str:
 
 def markdown_section(section: Section) -> str:
     """One section and those within it."""
-    parts = [f"**{section.title}**"]  # MLflow prints headings like text
+    parts = [f"### **{section.title}**"]  # MLflow prints headings no bolder than text
     if section.lines:
         parts.append("\n".join(f"- {line}" for line in section.lines))
     if section.table:
-        parts.append(markdown_table(section.table))
+        # Below a table MLflow leaves no room: the next heading would stick to it.
+        parts += [markdown_table(section.table), "&nbsp;"]
     return "\n\n".join([*parts, *map(markdown_section, section.parts)])
 
 
 def markdown_table(table: Table) -> str:
     """A markdown table, names to the left and figures to the right."""
     rule = [":--"] + ["--:"] * (len(table.header) - 1)
-    # The em space keeps columns apart in MLflow, whose tables have no padding.
-    spaced = [[row[0], *(f"&emsp;{cell}" for cell in row[1:])] for row in (table.header, *table.rows)]
+    # The em space keeps columns apart in MLflow, whose tables have no padding. It stands behind the cells:
+    # before them it would indent the first line of those that break.
+    spaced = [[*(f"{cell}&emsp;" for cell in row[:-1]), *row[-1:]] for row in (table.header, *table.rows)]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in spaced]  # an id may hold a bar
     return "\n".join("| " + " | ".join(row) + " |" for row in (escaped[0], rule, *escaped[1:]))
 
@@ -100,13 +104,13 @@ def _html_table(table: Table) -> str:
 
 
 def _html_cell(cell: str, kind: str) -> str:
-    shown = f"<b>{escape(cell)}</b>" if cell.startswith("✓") else escape(cell)
-    return f"<td{kind}>{shown}</td>"
+    pieces = enumerate(_WHOLE.split(cell))
+    shown = "".join(f'<span class="whole">{escape(p)}</span>' if i % 2 else escape(p) for i, p in pieces)
+    return f"<td{kind}>{f'<b>{shown}</b>' if cell.startswith('✓') else shown}</td>"
 
 
 def _kind(cells: Sequence[str]) -> str:
-    """Words read from the left, figures compare from the right, and sentences break where they must."""
-    # What breaks nowhere is a figure with its interval, however long.
+    """Words read from the left, figures compare from the right, and sentences have room to break in."""
     if any(len(cell) > SENTENCE and " " in cell for cell in cells):
         return ' class="words text"'
     return ' class="words"' if any(_is_words(cell) for cell in cells) else ""

@@ -150,7 +150,7 @@ def lift(cell: Cell) -> str:
     if not cell.users:
         return "–"
     mark = "\u00a0*" if cell.certain else ""
-    return f"{short(cell.mean, '+')}\u00a0[{short(cell.low, '+')},\u00a0{short(cell.high, '+')}]{mark}"
+    return f"{short(cell.mean, '+')} [{short(cell.low, '+')},\u00a0{short(cell.high, '+')}]{mark}"
 
 
 def in_short(column: Transferability) -> str:

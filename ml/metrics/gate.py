@@ -202,8 +202,8 @@ def _reaches(name: str, report: Report, served: str, over: str, margin: float) -
         f"(95 % interval {lift.low:+.4f} to {lift.high:+.4f}, {lift.users:,} users)"
     )
     passed = lift.low >= margin
-    asked = f"{margin:+.4f}" if margin else "0"
-    return Condition(name, passed, f"{gain}: the lower bound {'reaches' if passed else 'is below'} {asked}.")
+    asked = "0" if not margin else f"{'the allowed ' if margin < 0 else ''}{margin:+.4f}"
+    return Condition(name, passed, f"{gain}: the lower bound is {'not ' if passed else ''}below {asked}.")
 
 
 def _no_cohort_worse(report: Report, served: str, champion: Against) -> Condition:
@@ -212,7 +212,10 @@ def _no_cohort_worse(report: Report, served: str, champion: Against) -> Conditio
         f"{_capital(served)} is certainly worse than {_the(rival)} for {_users(lost)}."
         for rival, lost in _losses(report, served, rivals)
     ]
-    fine = "No cohort is certainly worse off." if any(rivals) else "There is nothing to be worse than."
+    others = " or ".join(_with(rival) for rival in rivals if rival)
+    fine = (
+        f"No cohort is certainly worse off than {others}." if others else "There is nothing to be worse than."
+    )
     return Condition("no_cohort_worse", not worse, " ".join(worse) or fine)
 
 
@@ -251,6 +254,10 @@ def _cohorts(lifts: Mapping[str, LiftRow], side: int) -> list[str]:
 
 def _the(name: str) -> str:
     return name if name == "popularity" else f"the {name}"
+
+
+def _with(name: str) -> str:
+    return f"with {_the(name)}"
 
 
 def _capital(name: str) -> str:

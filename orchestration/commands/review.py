@@ -20,8 +20,16 @@ if TYPE_CHECKING:
     from orchestration.resources.registry import Registry
     from orchestration.resources.requests import Requests
 
+_WAITING = ("pending", "approved once")
+_BY_SOMEBODY = ("approved", "approved once", "rejected")
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+
+def _without_prefix(_context: click.Context, _parameter: click.Parameter, target: str | None) -> str | None:
+    """The target of what MLflow calls `landbridge-<target>`."""
+    return target.removeprefix("landbridge-") if target else target
 
 
 @click.group()
@@ -38,7 +46,7 @@ def review(context: click.Context, config_path: str | None, home: str | None) ->
 
 
 @review.command("list")
-@click.argument("target", required=False)
+@click.argument("target", required=False, callback=_without_prefix)
 def list_versions(target: str | None) -> None:
     """Versions with their state, the newest first; of TARGET or of all."""
     from rich.box import SIMPLE_HEAD
@@ -46,28 +54,34 @@ def list_versions(target: str | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    rows = _registry().review_list(target)
+    registry = _registry()
+    rows = registry.review_list(target)
     if not rows:
-        raise click.ClickException(
-            "no version is registered yet; `landbridge run` registers one for each target"
-        )
+        nothing = "no version is registered yet; `landbridge run` registers one for each target"
+        raise click.ClickException(registry.unknown(target) if target else nothing)
     table = Table("target", "version", "alias", "as of", "serves", "gate", "review", "by", box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*map(escape, _cells(row)))
     console = Console()
     Console(width=console.width if console.is_terminal else WIDTH).print(table)
+    for row in rows:
+        if row["review_problem"]:
+            click.echo(f"{row['target']} {row['version']}: {row['review_problem']}")
+    waiting = [f"{row['target']} {row['version']}" for row in rows if row["review"] in _WAITING]
+    click.echo(f"Waiting for a review: {', '.join(waiting) or 'none'}")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """One version's row of `review list`."""
     verdict = row["validation_status"] + (" (dry run)" if row["gate"] == "dry_run" else "")
-    problem = f": {row['review_problem']}" if row["review_problem"] else ""
     cells = (row["target"], row["version"], ", ".join(row["aliases"]), row["as_of"], row["served"])
-    return [*map(str, cells), verdict, f"{row['review']}{problem}", row["reviewed_by"]]
+    # A name may be set before the decision is; it says nothing of one that was not taken.
+    by = row["reviewed_by"] if row["review"] in _BY_SOMEBODY else ""
+    return [*map(str, cells), verdict, row["review"], by]
 
 
 @review.command()
-@click.argument("target")
+@click.argument("target", callback=_without_prefix)
 @click.argument("version", type=int)
 def show(target: str, version: int) -> None:
     """The review card of a version and the decisions about it."""
@@ -90,12 +104,17 @@ def show(target: str, version: int) -> None:
         when = decision.decided_at.isoformat(timespec="seconds")
         note = f": {decision.note}" if decision.note else ""
         console.print(f"{when}  {decision.decision} by {decision.decided_by}{note}", markup=False)
+    if after := found["successor"]:
+        note = f": {after.note}" if after.note else ""
+        when = after.decided_at.isoformat(timespec="seconds")
+        how = f"version {after.version} {after.decision} by {after.decided_by}{note}"
+        console.print(f"{when}  replaced: {how}", markup=False)
     if problem := found["review_problem"]:
         console.print(f"the last decision set in MLflow was not carried out: {problem}", markup=False)
 
 
 @review.command()
-@click.argument("target")
+@click.argument("target", callback=_without_prefix)
 @click.argument("version", type=int)
 @click.option("--with", "other", type=int, help="The version to compare with. Default: the champion.")
 def diff(target: str, version: int, other: int | None) -> None:
@@ -117,7 +136,7 @@ def _decider(command: F) -> F:
 
 
 @review.command()
-@click.argument("target")
+@click.argument("target", callback=_without_prefix)
 @click.argument("version", type=int)
 @_decider
 @click.pass_obj
@@ -132,7 +151,7 @@ def approve(config_path: str | None, target: str, version: int, by: str, note: s
 
 
 @review.command()
-@click.argument("target")
+@click.argument("target", callback=_without_prefix)
 @click.argument("version", type=int)
 @_decider
 @click.pass_obj
@@ -147,7 +166,7 @@ def reject(config_path: str | None, target: str, version: int, by: str, note: st
 
 
 @review.command()
-@click.argument("target")
+@click.argument("target", callback=_without_prefix)
 @click.option("--to", type=int, help="An earlier champion. Default: the one before the present one.")
 @_decider
 @click.pass_obj

@@ -16,6 +16,8 @@ from orchestration.defs.transfer import SNAPSHOT, target_and_as_of
 from orchestration.files import replaced_file
 from orchestration.partitions import CONFIG, TARGET_AS_OF
 from orchestration.resources.warehouse import Warehouse
+from orchestration.review.champion_line import IN_OFFICE
+from orchestration.review.gating import is_refused
 from orchestration.reviews import with_review_vectors
 from orchestration.served import keep
 
@@ -50,6 +52,12 @@ def recommendation_lists(context: dg.AssetExecutionContext) -> Iterator[dg.Mater
             f"{target} has no champion: approve a version with `landbridge review approve {target} …`"
         )
         return
+    if is_refused(champion) and champion.tags.get("review") not in IN_OFFICE:
+        raise dg.Failure(
+            f"{target}: the alias champion was set by hand to version {champion.version}, which the gate "
+            "refused and nobody approved. The sensor mlflow_reviews takes it back, or "
+            f"`landbridge review rollback {target}`"
+        )
     if served and served > as_of:
         context.log.info(f"{target} is served as of {served}: lists as of {as_of} are not written")
         return

@@ -123,7 +123,11 @@ def _round(what: str) -> int:
     return int(time.time() // _AGAIN[what])
 
 
-@dg.sensor(job=review_decisions, minimum_interval_seconds=30)
+@dg.sensor(
+    job=review_decisions,
+    minimum_interval_seconds=15,
+    description="Carries out what reviewers set in MLflow (tag `review`); takes back an alias moved by hand.",
+)
 def mlflow_reviews(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Looks for versions whose tag `review` was set in MLflow, and for an alias moved by hand."""
     from orchestration.resources.mlflow_store import StoreDownError, reachable
@@ -147,11 +151,19 @@ def mlflow_reviews(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
         yield dg.SkipReason("no review to apply")
 
 
-@dg.sensor(job=recommend_job, minimum_interval_seconds=30)
+@dg.sensor(
+    job=recommend_job,
+    minimum_interval_seconds=15,
+    description="Makes new lists for the users of a target whose champion has changed.",
+)
 def champion_moved(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Refreshes the recommendations of a target whose champion is not the version that made them."""
+    """Refreshes the recommendations of a target whose champion is not the version that made them.
+
+    An alias that somebody moved by hand is no decision: `mlflow_reviews` takes it back.
+    """
     from orchestration.resources.mlflow_store import StoreDownError, reachable
     from orchestration.resources.registry import Registry
+    from orchestration.resources.requests import is_astray
 
     home = Home()
     if not home.mlflow.exists():
@@ -167,7 +179,7 @@ def champion_moved(context: dg.SensorEvaluationContext) -> Iterator[dg.RunReques
     for target, champion in champions.items():
         path = recommendations_path(home, target)
         served, as_of = served_version(path), served_as_of(path)
-        if champion is None or served == int(champion.version):
+        if champion is None or served == int(champion.version) or (_follows_log() and is_astray(champion)):
             continue
         decided = champion.tags.get("decisions", 0)
         key = dg.MultiPartitionKey(

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 IN_MLFLOW = "MLflow UI"  # who decided, where the tag `reviewed_by` does not say
 _REQUESTS = {"approve": APPROVED, "approved": APPROVED, "reject": REJECTED, "rejected": REJECTED}
-_OUR_WORDS = ("", "none", "pending", "replaced", "refused", APPROVED_ONCE)
+_OUR_WORDS = ("", "none", "pending", "promoted", "replaced", "refused", "superseded", APPROVED_ONCE)
+BY_HAND = "the alias champion was set by hand and is taken back: set the tag review to approved instead"
 
 
 def request(version: ModelVersion) -> str | None:
@@ -44,6 +45,12 @@ def request(version: ModelVersion) -> str | None:
     word = version.tags.get("review", "").strip().casefold()
     asked = _REQUESTS.get(word, word)
     return None if word in _OUR_WORDS or asked == version.tags.get("review_recorded") else asked
+
+
+def _named(by: str) -> str:
+    if not by.strip():
+        raise RegistryError("a decision needs a name: say who decides with --by NAME")
+    return by.strip()
 
 
 class Decisions:
@@ -59,17 +66,14 @@ class Decisions:
 
     def approve(self, target: str, number: int, by: str, note: str = "") -> str:
         """Make a version champion, or be the first of two who approve it."""
-        version, rows = self._checked(target, number)
+        by, (version, rows) = _named(by), self._checked(target, number)
         if champion_line(rows)[-1:] == [number] and standing(rows, number) == APPROVED:
             return self._again(target, version, rows)
         # Who was champion before has passed and was approved then: a gate that is stricter now, or a
         # colleague who sleeps, shall not keep users from getting it back.
         known = was_champion(rows, number)
         if is_refused(version) and not known:
-            raise RegistryError(
-                f"{version.name} {number} did not pass the gate, which is enabled, so it cannot be "
-                f"approved: its card says why (`landbridge review show {target} {number}`)"
-            )
+            raise RegistryError(self._refusal(target, version))
         self._check_evidence(version, with_verdict=not known)
         if self.two_people and not known and self._is_first(version, latest(rows, number), by):
             self._record(version, APPROVED_ONCE, by, note)
@@ -81,7 +85,7 @@ class Decisions:
 
     def reject(self, target: str, number: int, by: str, note: str = "") -> str:
         """Turn a version down; the champion cannot be rejected, only replaced."""
-        version, rows = self._checked(target, number)
+        by, (version, rows) = _named(by), self._checked(target, number)
         if number in (self._champion(target), *champion_line(rows)[-1:]):
             raise RegistryError(
                 f"{version.name} {number} is the champion: approve another version instead, or go back with "
@@ -95,10 +99,14 @@ class Decisions:
 
     def rollback(self, target: str, by: str, note: str = "", to: int | None = None) -> str:
         """Go back to the champion before the present one, or to the earlier champion `to`."""
-        rows, now = self.registry.log.rows(model_name(target)), self._champion(target)
+        by, rows, now = _named(by), self.registry.log.rows(model_name(target)), self._champion(target)
         line = [number for number in champion_line(rows) if number in self.numbers(target)]
-        if to is None and line and now not in (None, line[-1]):
-            return self.follow(target, line[-1])  # a kill cut the last decision short
+        if to is None and line and now is not None and now != line[-1]:
+            if not was_champion(rows, now):  # a kill would have left one that was
+                self.registry.record(
+                    self.registry.version(target, now), by, OVERRULED, f"{BY_HAND}; {note}".rstrip("; ")
+                )
+            return self.follow(target, line[-1])
         number = self._before(target, line, now) if to is None else self._earlier(target, rows, now, to)
         version, _ = self._checked(target, number)
         self._check_evidence(version, with_verdict=False)
@@ -112,9 +120,11 @@ class Decisions:
         now, version = self._champion(target), self.registry.version(target, number)
         row = latest(self.registry.log.rows(version.name), number)
         self._crown(target, version, row.decided_by if row else "")
-        was = (
-            "" if now == number else f"; the alias was {'on nothing' if now is None else f'on version {now}'}"
-        )
+        was = ""
+        if now != number:
+            was = f"; the alias was {'on nothing' if now is None else f'on version {now}'}"
+        if now is not None and now != number:
+            self.set_back(self.registry.version(target, now), BY_HAND)
         return f"{target}: version {number} is the champion by the last decision recorded{was}"
 
     def overrule(self, version: ModelVersion, because: str) -> None:
@@ -154,6 +164,19 @@ class Decisions:
                 f"{edits_in_words(version, edited)}; read its card again, then decide again"
             )
         return version, rows
+
+    def _refusal(self, target: str, version: ModelVersion) -> str:
+        verdict = self.registry.verdict(version)
+        failed = (
+            [condition.words for condition in verdict.conditions if not condition.passed] if verdict else []
+        )
+        said = [
+            f"{version.name} {version.version} did not pass the gate, so it cannot be approved.",
+            *failed,
+            "What to do: train a version that passes, or change promotion.gate in the configuration and "
+            f"materialise model_version of {version.tags['as_of']}|{target} again",
+        ]
+        return " ".join(said)
 
     def _check_evidence(self, version: ModelVersion, with_verdict: bool) -> None:
         if problem := foreign_evidence(self.registry, version, with_verdict):

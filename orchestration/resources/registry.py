@@ -21,6 +21,7 @@ from orchestration.resources.mlflow_store import connect, ensure_experiment
 from orchestration.resources.review_log import BY_PERSON, GATE, GUARDED_TAGS, Decision, ReviewLog
 from orchestration.resources.warehouse import Warehouse
 from orchestration.review.card import description
+from orchestration.review.champion_line import said, successor
 from orchestration.review.gating import as_tags, is_refused
 
 if TYPE_CHECKING:
@@ -138,8 +139,15 @@ class Registry:
         for version in found:
             if int(version.version) == number:
                 return version
-        known = ", ".join(str(v.version) for v in reversed(found)) or "none"
+        if not found:
+            raise RegistryError(self.unknown(target))
+        known = ", ".join(str(v.version) for v in reversed(found))
         raise RegistryError(f"{model_name(target)} has no version {number}; it has: {known}")
+
+    def unknown(self, target: str) -> str:
+        """What to say of a target without a version."""
+        known = ", ".join(self.targets()) or "none yet; `landbridge run` registers one for each target"
+        return f"there is no version of a target {target!r}; targets with versions: {known}"
 
     def aliases(self, target: str) -> dict[str, int]:
         """The version each alias points to; empty where the target has no model."""
@@ -175,17 +183,19 @@ class Registry:
         """
         number, champion = int(version.version), self.champion(target)
         latest = self.log.latest(version.name, number)
-        if latest and (latest.decision in BY_PERSON or self._chosen_since(latest, champion)):
+        same = latest is not None and guarded_tags(version) == json.loads(latest.tags)
+        chosen = latest is not None and self._chosen_since(latest, champion)
+        if latest and (latest.decision in BY_PERSON or (chosen and same)):
             return latest.decision
         older = champion is not None and champion.tags["as_of"] > version.tags["as_of"]
         decision = {"auto": "promoted", "manual": "queued", "off": "registered"}[mode]
-        if older and mode != "off":
+        if (older and mode != "off") or chosen:
             decision = "superseded"
         if is_refused(version):
             decision = "refused"
         is_champion = champion is not None and int(champion.version) == number
         settled = latest is not None and latest.decision == decision != "promoted"
-        if latest and (is_champion or (settled and guarded_tags(version) == json.loads(latest.tags))):
+        if latest and (is_champion or (settled and same)):
             return latest.decision
         if decision == "promoted":
             self.crown(target, version)
@@ -193,7 +203,7 @@ class Registry:
             self.client.set_registered_model_alias(version.name, CHALLENGER, version.version)
         elif self.aliases(target).get(CHALLENGER) == number:  # it waited for a review that it will not get
             self.client.delete_registered_model_alias(version.name, CHALLENGER)
-        self.tag(version, review="pending" if decision == "queued" else "none")
+        self.tag(version, review=said(decision))
         note = f"failed: {version.tags['gate_failed']}" if decision == "refused" else f"promotion mode {mode}"
         self.record(version, GATE, decision, note)
         return decision
@@ -217,10 +227,14 @@ class Registry:
         return [row for name in names for row in self._rows(name)]
 
     def review_show(self, target: str, number: int) -> dict[str, Any]:
-        """One version: its row, its review card (markdown) and the decisions about it, oldest first."""
+        """One version: its row, its review card (markdown), the decisions about it, oldest first, and the one
+        that made another champion in its place.
+        """
         version = self.version(target, number)
         row = next(row for row in self._rows(target) if row["version"] == number)
-        return {**row, "card": version.description, "history": self.log.rows(version.name, number)}
+        rows = self.log.rows(version.name)
+        history = [decision for decision in rows if decision.version == number]
+        return {**row, "card": version.description, "history": history, "successor": successor(rows, number)}
 
     def _rows(self, target: str) -> list[dict[str, Any]]:
         aliases = self.aliases(target)
@@ -260,7 +274,8 @@ _SHOWN_TAGS = ("as_of", "served", "validation_status", "gate", "review", "review
 _DESCRIPTION = (
     "Recommends {target} items to users of any domain. Each version is the candidate its gate named (tag "
     "`served`); `champion` is what users get. To review: read the version's description, then set its tag "
-    "`review` to `approved` or `rejected`, or run `landbridge review`."
+    "`reviewed_by` to your name and `review` to `approved` or `rejected`, or run `landbridge review`. Leave "
+    "the aliases alone: they follow decisions."
 )
 
 

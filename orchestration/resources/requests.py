@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from orchestration.resources.decisions import IN_MLFLOW, Decisions, request
+from orchestration.resources.decisions import BY_HAND, IN_MLFLOW, Decisions, request
 from orchestration.resources.registry import CHAMPION, RegistryError, model_name
 from orchestration.resources.review_log import APPROVED, REJECTED
-from orchestration.review.champion_line import champion_line
+from orchestration.review.champion_line import IN_OFFICE, champion_line
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -87,17 +87,14 @@ class Requests:
 
     def _uncrown(self, target: str, version: ModelVersion) -> str:
         """Take back an alias that was set by hand before anybody decided anything."""
-        problem = (
-            "the alias champion was set by hand and is taken back: set the tag review to approved instead"
-        )
         self.registry.client.delete_registered_model_alias(version.name, CHAMPION)
-        self.registry.tag(version, review_problem=problem)
-        return f"{target}: version {version.version}: {problem}"
+        self.registry.tag(version, review_problem=BY_HAND)
+        return f"{target}: version {version.version}: {BY_HAND}"
 
 
 def is_astray(champion: ModelVersion) -> bool:
     """Whether a champion's own tags tell that no decision made it champion, or that a kill cut one short."""
-    return request(champion) is None and champion.tags.get("review", "none") not in ("none", APPROVED)
+    return request(champion) is None and champion.tags.get("review") not in IN_OFFICE
 
 
 def anything_to_do(registry: Registry, target: str, follows_log: bool) -> list[str]:

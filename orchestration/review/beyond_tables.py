@@ -58,9 +58,8 @@ def price_rows(
 def _changed(row: PriceRow | None) -> str:
     if row is None or row.mean != row.mean:
         return "–"
-    figure = f"{short(row.plain)} {short(row.mean, '+')}"
-    interval = "" if row.low != row.low else f" [{short(row.low, '+')}, {short(row.high, '+')}]"
-    return (figure + interval).replace(" ", "\u00a0")
+    figure = f"{short(row.plain)}\u00a0{short(row.mean, '+')}"
+    return figure + ("" if row.low != row.low else f" [{short(row.low, '+')},\u00a0{short(row.high, '+')}]")
 
 
 def price_line(rows: Iterable[PriceRow], candidate: str) -> str | None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from orchestration.pages import Section, html_page, markdown_page, markdown_section
 from orchestration.review import card_parts as parts
 from orchestration.review.beyond_tables import price_line
-from orchestration.review.certainty import certainty_lines
+from orchestration.review.certainty import certain_side, certainty_lines
 from orchestration.review.changes import DomainFacts
-from orchestration.review.cohort_tables import CHAMPION, COHORTS, metric_table
+from orchestration.review.cohort_tables import CHAMPION, COHORTS, COLD_ITEMS, NEW_USERS
 
 if TYPE_CHECKING:
     from ml.metrics.gate import Condition
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from ml.metrics.report import BeyondRow, CohortRow, LiftRow, PriceRow
 
 FEW_USERS = 100  # below this a mean is too wide to tell a usual lift from none
+# What the gate asks, as a headline names it; the sentences are in the gate's own section.
+ASKED = {
+    "over_twin": "the comparison with the next simpler candidate",
+    "over_champion": "the comparison with today's champion",
+    "no_cohort_worse": "a cohort is certainly worse off",
+    "coverage": "coverage of the catalogue",
+    "latency": "time that a list takes",
+    "clean_process": "it does not run on its own",
+}
 LONGEST_DESCRIPTION = 5000  # characters: what MLflow's database takes
 WHOLE_CARD = (
     "The whole card, with sampled users, is the artifact review_card.html of this version's source run."
@@ -84,46 +93,65 @@ class Card:
 
 def verdict(card: Card) -> str:
     """The card's first lines: what users of the target would get, the evidence, and what the gate says."""
-    against = _over_champion(card)
-    return " ".join(filter(None, [_serve(card), against, _gate(card)]))
+    what, evidence = _served(card)
+    if failed := _stopped_by(card):
+        begin = f"Refused by the gate ({'; '.join(failed)}). It would serve {what}"
+    else:
+        begin = f"Serve {what}"
+    return " ".join(filter(None, [f"{begin}: {evidence}.", _over_champion(card), _gate(card)]))
 
 
-def _serve(card: Card) -> str:
+def _served(card: Card) -> tuple[str, str]:
+    """What would be served, and why that."""
     simpler = {"bridge": "twin", "twin": "popularity"}.get(card.serve)
     measured = [
         r for r in card.served_lifts if r.metric == "recall" and r.over == simpler and r.cohort in COHORTS
     ]
     best = max(measured, key=lambda lift: lift.low, default=None)
     if card.serve == "popularity":
-        better = "neither the bridge nor its twin is certainly better than the most popular items"
-        return f"Serve popularity: {better}."
+        return "popularity", "neither the bridge nor its twin is certainly better than the most popular items"
     if card.serve == "bridge" and best is not None:
-        return (
-            f"Serve the bridge: recall@{card.k} of {_users(best.cohort)} is {best.mean:+.4f} against its "
-            f"twin (95 % interval {best.low:+.4f} to {best.high:+.4f}, {best.users:,} users)."
+        return "the bridge", (
+            f"recall@{card.k} of {_users(best.cohort)} is {best.mean:+.4f} against its "
+            f"twin (95 % interval {best.low:+.4f} to {best.high:+.4f}, {best.users:,} users)"
         )
     gain = f" (recall@{card.k} of {_users(best.cohort)} {best.mean:+.4f})" if best else ""
-    return f"Serve the twin: knowledge from other domains brought no certain gain, the own history did{gain}."
+    return "the twin", f"knowledge from other domains brought no certain gain, the own history did{gain}"
 
 
 def _over_champion(card: Card) -> str:
-    """The lift over what users get today, over all users; empty where nothing was compared."""
-    for lift in card.served_lifts:
-        if (lift.over, lift.cohort, lift.metric) == (CHAMPION, "all", "recall") and lift.users:
+    """Whether it is better than what users get today, over all users; empty where nothing was compared."""
+    compared = [r for r in card.served_lifts if (r.over, r.metric) == (CHAMPION, "recall") and r.users]
+    worse = [_users(r.cohort) for r in compared if r.cohort in COHORTS[:3] and certain_side(r) < 0]
+    for lift in compared:
+        if lift.cohort == "all":
+            said = {1: "Certainly better than", 0: "No certain difference from", -1: "Certainly worse than"}
+            but = f"; certainly worse for {' and '.join(worse)}" if worse else ""
             return (
-                f"Against today's champion: {lift.mean:+.4f} over all users (95 % interval {lift.low:+.4f} "
-                f"to {lift.high:+.4f})."
+                f"{said[certain_side(lift)]} today's champion: recall {lift.mean:+.4f} over all users (95 % "
+                f"interval {lift.low:+.4f} to {lift.high:+.4f}){but}."
             )
     return ""
 
 
+def _failed(card: Card) -> list[str]:
+    """The gate's conditions that do not hold, in words."""
+    failed = [condition.name for condition in card.conditions if not condition.passed]
+    return [ASKED.get(name, name.replace("_", " ")) for name in failed]
+
+
+def _stopped_by(card: Card) -> list[str]:
+    """The conditions that keep the version from users: none where the gate stops nobody."""
+    return [] if card.gate in ("dry_run", "disabled") else _failed(card)
+
+
 def _gate(card: Card) -> str:
-    if not card.conditions:
+    if card.gate == "disabled" or not card.conditions:
         return "The gate is disabled." if card.gate == "disabled" else ""
-    failed = [condition.name.replace("_", " ") for condition in card.conditions if not condition.passed]
+    failed = "; ".join(_failed(card))
     if card.gate == "dry_run":
-        return f"Gate on a dry run, would refuse it: {', '.join(failed)}." if failed else "Gate on a dry run."
-    return f"The gate refuses it: {', '.join(failed)}." if failed else "It passed the gate."
+        return f"Gate on a dry run, would refuse it: {failed}." if failed else "Gate on a dry run."
+    return "" if failed else "It passed the gate."
 
 
 def _users(cohort: str) -> str:
@@ -146,6 +174,7 @@ def known_limits(card: Card) -> list[str]:
         for cohort in COHORTS[:3]
         if 0 < users.get(cohort, 0) < FEW_USERS and not any(cohort in line for line in unsettled)
     ]
+    limits += _few_elsewhere(card)
     for name, facts in card.domains.items():
         share = facts.items_without_text / facts.items if facts.items else 0
         if share > 0.1:
@@ -157,6 +186,18 @@ def known_limits(card: Card) -> list[str]:
     if not card.sources:
         limits.append("No source domain: the bridge has nothing to carry over and equals its twin.")
     return limits
+
+
+def _few_elsewhere(card: Card) -> list[str]:
+    """One line for the cohorts with tables of their own, new users and cold items, that few users are in."""
+    named = {cohort: f"new users after {words}" for cohort, words in NEW_USERS.items()}
+    named[COLD_ITEMS] = "cold items"
+    found = [
+        f"{named[r.cohort]} {r.mean:.4f} ({r.users:,} user{'s' * (r.users > 1)})"
+        for r in card.rows
+        if (r.candidate, r.metric) == (card.serve, "recall") and 0 < r.users < FEW_USERS and r.cohort in named
+    ]
+    return [f"Recall that rests on few users: {', '.join(found)}."] if found else []
 
 
 def sections(card: Card) -> list[Section]:
@@ -190,14 +231,14 @@ def _plain_sections(card: Card) -> list[Section]:
     further = (parts.new_users, parts.cold_items, parts.peers, parts.beyond)
     measured = [section for make in further for section in make(card)]
     made = [*card.changed, *card.observed, *card.transfer, *card.explained, *parts.profiles(card)]
-    shown = [parts.gate(card), *parts.figures(card), *parts.certainty(card), *measured, *made]
+    names = Section("What the names mean", parts.glossary(card))
+    shown = [parts.gate(card), names, *parts.figures(card), *parts.certainty(card), *measured, *made]
     return [*shown, parts.data(card), _limits(card)]
 
 
 def html(card: Card) -> str:
     """The card as one HTML file."""
-    refused = any(not condition.passed for condition in card.conditions)
-    look = f"{card.serve} refused" if refused else card.serve
+    look = f"{card.serve} refused" if _stopped_by(card) else card.serve
     return html_page(f"{card.target} as of {card.as_of}", verdict(card), look, sections(card))
 
 
@@ -209,15 +250,17 @@ def markdown(card: Card) -> str:
 def description(card: Card) -> str:
     """The card's beginning in markdown, as much as a version's description in MLflow may hold.
 
-    What does not fit is left out whole; a last line says where everything is.
+    The first line is plain: lists of versions show it raw. What does not fit is left out whole; a last line
+    says where everything is.
     """
-    recall = Section(f"recall@{card.k} by cohort", (), metric_table(card.rows, card.lifts, "recall"))
+    recall = replace(parts.figures(card)[0], lines=parts.glossary(card))
     further = [*card.changed, *parts.peers(card), *parts.profiles(card)]
     # The protocols by name: their definitions would take the room of what changed.
-    short = replace(card, protocols=[words.partition(".")[0] for words in card.protocols])
+    names = ", ".join(words.partition(".")[0] for words in card.protocols)
+    short = replace(card, protocols=[f"measured by: {names}"] if names else [])
     wanted = [parts.gate(card), recall, _limits(card), parts.data(short), *further]
     end = f"\n\n{WHOLE_CARD}\n"
-    text = f"**{verdict(card)}**"
+    text = verdict(card)
     for part in map(markdown_section, wanted):
         if len(text) + 2 + len(part) + len(end) <= LONGEST_DESCRIPTION:
             text += f"\n\n{part}"

@@ -11,6 +11,7 @@ from orchestration.review.beyond_tables import beyond_rows, meaning, price_rows
 from orchestration.review.certainty import certainty_section
 from orchestration.review.cohort_tables import (
     CANDIDATES,
+    CHAMPION,
     COHORTS,
     COLD_ITEMS,
     METRICS,
@@ -44,13 +45,31 @@ def gate(card: Card) -> Section:
     return Section(f"Gate:{outcome}{said}", [*lines, *card.reasons])
 
 
+def glossary(card: Card) -> list[str]:
+    """What the names on the card mean, in as few lines as there are names on it."""
+    measured = {row.candidate for row in card.rows}
+    lines = [
+        "bridge: learns from other domains too; twin: the same model without them; popularity: what most "
+        "people take"
+    ]
+    if CHAMPION in measured:
+        lines.append("champion: the recipe of what users get today, fitted again on this data")
+    if card.peers:
+        lines.append(
+            "best peer: the best of the known methods (such as ALS or EASE) for a cohort, never served; "
+            "(union): of all domains at once"
+        )
+    return lines
+
+
 def recall_picture(card: Card) -> Section:
     """Recall by cohort, and beside it the differences that decide, both with their intervals."""
     means, differences = (
         recall_panels(card.rows, card.peers, card.serve),
         lift_panels(card.served_lifts, card.serve),
     )
-    lines = ["bars: 95 % intervals over users; in bold what would be served, or all users together"]
+    bars = "bars: 95 % intervals over users; in bold what would be served, or all users together"
+    lines = [*glossary(card), bars]
     if differences:
         lines.append(
             "differences are paired by user: filled is certain beside the other cohorts, hollow is not; "
@@ -69,14 +88,18 @@ def certainty(card: Card) -> list[Section]:
 def figures(card: Card) -> list[Section]:
     """Every metric by cohort and candidate."""
     return [
-        Section(f"{metric}@{card.k} by cohort", (), metric_table(card.rows, card.lifts, metric))
+        Section(
+            f"{metric}@{card.k} by cohort",
+            (),
+            metric_table(card.rows, card.lifts, metric, comparisons=card.served_lifts),
+        )
         for metric in METRICS
     ]
 
 
 def new_users(card: Card) -> list[Section]:
     """What the first events of a new user change; or nothing where no test user has more than one."""
-    table = metric_table(card.rows, card.lifts, "recall", tuple(NEW_USERS))
+    table = metric_table(card.rows, card.lifts, "recall", tuple(NEW_USERS), card.served_lifts)
     lines = (
         "the cold test users again, with their first events in the target; the truth is what came after",
         "the models are those that had not seen these users: a new event counts without a retrain",
@@ -87,7 +110,7 @@ def new_users(card: Card) -> list[Section]:
 
 def cold_items(card: Card) -> list[Section]:
     """Whether items that nobody has touched yet find the right users; or nothing where there were too few."""
-    table = metric_table(card.rows, card.lifts, "recall", (COLD_ITEMS,))
+    table = metric_table(card.rows, card.lifts, "recall", (COLD_ITEMS,), card.served_lifts)
     lines = (
         "users who took items with text that nobody had touched before, and such items ranked alone",
         "popularity cannot tell them apart and lists them by id, which may be better or worse than chance",

@@ -39,9 +39,7 @@ def certainty_section(
             f"{lift.of} over {lift.over}",
             lift.cohort.replace("_", " "),
             proven(lift, before.get((lift.over, lift.cohort), 0.0)),
-            f"{short(lift.mean, '+')} [{short(lift.low, '+')}, {short(lift.high, '+')}]".replace(
-                " ", "\u00a0"
-            ),
+            f"{short(lift.mean, '+')} [{short(lift.low, '+')},\u00a0{short(lift.high, '+')}]",
             _known(lift.q, f"{lift.q:.3f}"),
             _known(lift.detectable, short(lift.detectable)),
             f"{lift.users:,}",
@@ -84,6 +82,14 @@ def proven(lift: LiftRow, before: float) -> str:
     if lift.detectable <= max(SHARE * before, LEAST):
         return f"no difference of more than {short(max(-lift.low, lift.high))}"
     return f"too few users to tell (could only have found {short(lift.detectable)})"
+
+
+def certain_side(lift: LiftRow) -> int:
+    """1 where a lift is certainly above 0, -1 where below, else 0; an older report's by its interval."""
+    from ml.metrics.significance import CERTAIN
+
+    certain = lift.q <= CERTAIN if lift.q == lift.q else lift.low > 0 or lift.high < 0
+    return (1 if lift.mean > 0 else -1) if certain and lift.users else 0
 
 
 def _before(rows: Iterable[CohortRow], metric: str) -> dict[tuple[str, str], float]:

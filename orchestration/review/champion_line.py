@@ -19,6 +19,18 @@ from orchestration.resources.review_log import (
 )
 
 _CROWNED = ("promoted", APPROVED, ROLLED_BACK)
+# What the tag `review` of a version says after a decision that stands.
+_SAID = {
+    "promoted": "promoted",
+    "queued": "pending",
+    "refused": "refused",
+    "superseded": "superseded",
+    APPROVED: APPROVED,
+    ROLLED_BACK: APPROVED,
+    APPROVED_ONCE: APPROVED_ONCE,
+    REJECTED: REJECTED,
+}
+IN_OFFICE = ("promoted", APPROVED)  # what the tag `review` of a champion says
 
 
 def champion_line(rows: Sequence[Decision]) -> list[int]:
@@ -58,11 +70,22 @@ def standing(rows: Sequence[Decision], version: int) -> str:
     row, line = latest(rows, version), champion_line(rows)
     if row is None:
         return "none"
-    if row.decision in _CROWNED:
-        if line[-1:] != [version]:
-            return "replaced"
-        return "none" if row.decision == "promoted" else APPROVED
-    return {APPROVED_ONCE: APPROVED_ONCE, REJECTED: REJECTED, "queued": "pending"}.get(row.decision, "none")
+    if row.decision in _CROWNED and line[-1:] != [version]:
+        return "replaced"
+    return said(row.decision)
+
+
+def said(decision: str) -> str:
+    """What the tag `review` says after a decision; none after one that leaves a version as it is."""
+    return _SAID.get(decision, "none")
+
+
+def successor(rows: Sequence[Decision], version: int) -> Decision | None:
+    """The decision that made another version champion in place of this one; None where none did."""
+    crowned = [row for row in rows if row.decision in _CROWNED]
+    own = [place for place, row in enumerate(crowned) if row.version == version]
+    later = crowned[own[-1] + 1 :] if own else []
+    return next((row for row in later if row.version != version), None)
 
 
 def registered_tags(rows: Sequence[Decision], version: int) -> Mapping[str, str] | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FACTS_FILE = "facts.json"
 DIGESTS = {"data": "snapshot", "model": "weights", "code": "code of ml/"}
 _SHOWN = 12  # of a digest: enough to tell two apart
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,18 @@ def configuration_of(config: Config) -> dict[str, str]:
 
 def changes(before: VersionFacts, after: VersionFacts) -> list[Section]:
     """What changed, the shortest answer first; sections without a change are left out."""
-    same, rows = [], []
+    same, unknown, rows = [], [], []
     for name, old, new in _plain_facts(before, after):
-        if old == new:
+        if old == new == _UNKNOWN:
+            unknown.append(name)
+        elif old == new:
             same.append(name)
         else:
             rows.append([name, old, new])
     parts = [_data(before, after), _configuration(before, after), _recipe(before, after)]
     same += [what for what, part in zip(("data", "configuration", "recipe"), parts, strict=True) if not part]
     lines = [f"the same in both: {', '.join(same)}"] if same else []
+    lines += [f"not known of either: {', '.join(unknown)}"] if unknown else []
     table = Table(["", before.name, after.name], rows) if rows else None
     first = Section(f"What changed from {before.name} to {after.name}", lines, table)
     return [first, *filter(None, parts), *_figures(before, after)]
@@ -129,7 +133,7 @@ def _plain_facts(before: VersionFacts, after: VersionFacts) -> Iterable[tuple[st
             "sources": ", ".join(facts.sources) or "none",
             "encoder": facts.encoder,
             "git": facts.git_sha[:_SHOWN],
-            **{words: facts.digests.get(key, "unknown")[:_SHOWN] for key, words in DIGESTS.items()},
+            **{words: facts.digests.get(key, _UNKNOWN)[:_SHOWN] for key, words in DIGESTS.items()},
         }
 
     new = each(after)
@@ -165,10 +169,17 @@ def _configuration(before: VersionFacts, after: VersionFacts) -> Section | None:
 
 
 def _recipe(before: VersionFacts, after: VersionFacts) -> Section | None:
-    old, new = ({c: blend_words(b) for c, b in facts.recipe.items()} for facts in (before, after))
-    rows = _differences(old, new)
+    rows = _differences(*map(_blends, (before, after)))
     table = Table(["cohort", before.name, after.name], rows)
     return Section("Recipe of what is served", (), table) if rows else None
+
+
+def _blends(facts: VersionFacts) -> dict[str, str]:
+    """cohort -> its blend in words; sparse users without one get that of warm users."""
+    found = {cohort: blend_words(blend) for cohort, blend in facts.recipe.items()}
+    if "warm" in found:
+        found.setdefault("sparse", "as warm")
+    return found
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestration.pages import Table
+from orchestration.review.certainty import certain_side
 from orchestration.review.interval_bars import Bar, Panel
 from orchestration.review.peers import peer_name, peer_rows, short
 
@@ -23,9 +24,17 @@ METRICS = ("recall", "precision", "ndcg")
 
 
 def metric_table(
-    rows: Iterable[CohortRow], lifts: Iterable[LiftRow], metric: str, cohorts: Sequence[str] = COHORTS
+    rows: Iterable[CohortRow],
+    lifts: Iterable[LiftRow],
+    metric: str,
+    cohorts: Sequence[str] = COHORTS,
+    comparisons: Iterable[LiftRow] = (),
 ) -> Table:
-    """One metric: cohort by candidate with 95 % intervals, and the lift of the bridge over its twin."""
+    """One metric: cohort by candidate with 95 % intervals, the lift of the bridge over its twin and, from
+    `comparisons`, those of one candidate alone, its lift over the champion.
+    """
+    over = {r.cohort: r for r in comparisons if (r.metric, r.over) == (metric, CHAMPION) and r.users}
+    asked = [over[cohort] for cohort in cohorts if cohort in over]
     cells = {(r.cohort, r.candidate): r for r in rows if r.metric == metric}
     paired = {lift.cohort: lift for lift in lifts if lift.metric == metric}
     names = [*CANDIDATES, *([CHAMPION] if any((c, CHAMPION) in cells for c in cohorts) else [])]
@@ -36,17 +45,19 @@ def metric_table(
             continue
         figures = [figure(cells.get((cohort, name))) for name in names]
         facts = [NEW_USERS.get(cohort, cohort.replace("_", " ")), f"{found[0].users:,}", *figures]
-        body.append([*facts, figure(paired.get(cohort), sign="+")])
-    return Table(["cohort", "users", *names, "lift over twin"], body)
+        differences = [paired.get(cohort), *([over.get(cohort)] if asked else [])]
+        body.append([*facts, *(figure(row, sign="+") for row in differences)])
+    further = [f"{'lift' if row.of == 'bridge' else row.of} over champion" for row in asked[:1]]
+    return Table(["cohort", "users", *names, "lift over twin", *further], body)
 
 
 def figure(row: CohortRow | LiftRow | None, sign: str = "") -> str:
-    """A mean with its interval, in a cell that does not break."""
+    """A mean with its interval, in a cell that breaks nowhere but between the two."""
     if row is None or row.mean != row.mean:
         return "–"
-    # Unbreakable and without the leading zero: narrow tables wrap cells over three lines otherwise.
+    # Without the leading zero, for narrow tables.
     mean, low, high = (short(value, sign) for value in (row.mean, row.low, row.high))
-    return f"{mean}\u00a0[{low},\u00a0{high}]"
+    return f"{mean} [{low},\u00a0{high}]"
 
 
 def peer_table(rows: Iterable[CohortRow], peers: Sequence[PeerLift], metric: str = "recall") -> Table:
@@ -91,9 +102,7 @@ def lift_panels(lifts: Iterable[LiftRow], serve: str) -> list[Panel]:
 
 
 def _lift_bar(row: LiftRow, serve: str) -> Bar:
-    from ml.metrics.significance import CERTAIN
-
-    certain = row.q <= CERTAIN if row.q == row.q else row.low > 0 or row.high < 0
+    certain = certain_side(row) != 0
     label = f"{row.cohort} ({row.users:,})"
     return Bar(label, row.mean, row.low, row.high, serve, certain, row.cohort == "all", "+")
 

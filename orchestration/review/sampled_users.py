@@ -27,6 +27,7 @@ SHOWN_HISTORY = 6  # items of a domain, the latest
 HIT = "✓ took: "
 SCENARIO_OF = {"cold": "cold", "sparse": "time", "warm": "time"}
 NONE = ("", "")
+Pair = tuple[Mapping[str, Any], Mapping[str, Any]]  # one user's row of either side
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,12 @@ def cut_of(selection: Mapping[str, Any]) -> int | None:
 
 def sampled_sections(measured: Measured, mine: Side, other: Side) -> list[Section]:
     """The sampled users, a section within for each; or nothing where none was measured."""
-    parts = [part for cohort in SCENARIO_OF for part in _cohort(measured, cohort, mine, other)]
-    if not parts:
+    drawn = [pair for cohort in SCENARIO_OF for pair in _both(measured, cohort, mine, other)]
+    if not drawn:
         return []
+    parts = [part for cohort in SCENARIO_OF for part in _cohort(measured, cohort, mine, other)]
     lines = (
+        _in_short(drawn, mine, other),
         "drawn at random from the measured users of each cohort, whatever came of their lists; "
         f"“{HIT.strip()}” marks what a user then took",
         "the lists are the measured ones; reasons are what the served models, fitted again on everything "
@@ -117,21 +120,38 @@ def known_of(measured: Measured, rows: Sequence[Mapping[str, Any]]) -> Snapshot:
     return replace(whole, interactions=kept)
 
 
-def _cohort(measured: Measured, cohort: str, mine: Side, other: Side) -> list[Section]:
-    """The sampled users of a cohort whom both sides made a list for."""
-    scenario = SCENARIO_OF[cohort]
-    first, second = (_rows(measured.lists, scenario, cohort, side) for side in (mine, other))
+def _in_short(drawn: Sequence[Pair], mine: Side, other: Side) -> str:
+    """How far the two lists of the drawn users are apart, and what both hit."""
+    long = max(len(row["items"]) for pair in drawn for row in pair)
+    apart = sum(len({*first["items"]}.difference(second["items"])) for first, second in drawn) / len(drawn)
+    hits = (
+        sum(len({*pair[0]["relevant"]}.intersection(pair[side]["items"])) for pair in drawn)
+        for side in (0, 1)
+    )
+    said = ", ".join(f"{side.name} {n}" for side, n in zip((mine, other), hits, strict=True))
+    few = f"{len(drawn)} user{'s' * (len(drawn) > 1)}: too few to compare, look at them as examples"
+    return f"of {long} items {apart:.1f} differ on average; hits: {said} ({few})"
+
+
+def _both(measured: Measured, cohort: str, mine: Side, other: Side) -> list[Pair]:
+    """The rows of a cohort's sampled users, of those whom both sides made a list for."""
+    first, second = (_rows(measured.lists, SCENARIO_OF[cohort], cohort, side) for side in (mine, other))
     able = sorted(user for user in first.keys() & second.keys() if first[user]["relevant"])
-    rows = [first[user] for user in _drawn(able, USERS_OF_A_COHORT, measured.seed)]
-    if not rows:
+    return [(first[user], second[user]) for user in _drawn(able, USERS_OF_A_COHORT, measured.seed)]
+
+
+def _cohort(measured: Measured, cohort: str, mine: Side, other: Side) -> list[Section]:
+    """A section for each sampled user of a cohort."""
+    pairs = _both(measured, cohort, mine, other)
+    if not pairs:
         return []
+    rows = [first for first, _ in pairs]
     known = known_of(measured, rows)
     # Moved once for all users of the cohort: their other past, and everybody else, is as it was.
     sides = [replace(side, model=side.model and side.model.at(known)) for side in (mine, other)]
-    items = ([row["items"] for row in rows], [second[row["user_id"]]["items"] for row in rows])
     return [
-        _user(measured, known, row, list(zip(sides, lists, strict=True)))
-        for row, *lists in zip(rows, *items, strict=True)
+        _user(measured, known, pair[0], [(side, row["items"]) for side, row in zip(sides, pair, strict=True)])
+        for pair in pairs
     ]
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 COHORTS = ("cold", "sparse", "warm")
 _HELPS, _NEUTRAL, _HARMS = (33, 102, 172), (247, 247, 247), (179, 88, 6)
 _CELL, _HIGH, _GAP, _LINE = 78, 34, 26, 16
-_TITLE = 200  # the width of a panel's title
+_TITLE = 60  # the width of a panel's title, a cohort
+_TITLES = 200  # the width of a stage's
 _READABLE = 12  # domains; the cells of more are too many for numbers
 _LEAST = 0.005  # of the scale: the noise of a matrix without any lift must not look like one
 
@@ -44,20 +45,21 @@ def heat_map(columns: Sequence[Transferability]) -> str:
     scale = max([_LEAST, *(abs(cell.mean) for cell in found if cell.mean == cell.mean)])
     left = 12 + 7 * max(len(name) for name in sources)
     panel = max(_CELL * len(targets), _TITLE) + _GAP
-    tall = _HIGH * len(sources) + 3 * _LINE + _GAP
+    head = 4 * _LINE  # of a stage: its title, then the cohorts, then the targets
+    tall = _HIGH * len(sources) + head + _GAP
     parts = []
     for row, (title, cells) in enumerate(stages.items()):
+        top = row * tall + head
+        parts.append(_text(8, top - 3 * _LINE + 2, title, "start", bold=True))
         for place, cohort in enumerate(cohorts):
-            at = left + place * panel, row * tall + 3 * _LINE
-            parts.append(_text(at[0], at[1] - 2 * _LINE, f"{cohort}, {title}", "start", bold=True))
+            at = left + place * panel, top
+            parts.append(_text(at[0], at[1] - 2 * _LINE + 4, f"{cohort} users", "start"))
             parts += [_text(at[0] + (i + 0.5) * _CELL, at[1] - 8, f"→ {t}") for i, t in enumerate(targets)]
             mine = {(c.source, t): c for t in targets for c in cells[t] if c.cohort == cohort}
             parts += _panel(at, sources, targets, mine, scale)
-        parts += [
-            _text(left - 8, row * tall + 3 * _LINE + (i + 0.6) * _HIGH, s, "end")
-            for i, s in enumerate(sources)
-        ]
-    return _page(left + len(cohorts) * panel, len(stages) * tall, parts)
+        parts += [_text(left - 8, top + (i + 0.6) * _HIGH, s, "end") for i, s in enumerate(sources)]
+    wide = max(left + len(cohorts) * panel, _TITLES)
+    return _page(wide, len(stages) * tall, parts)
 
 
 def inline_svg(svg: str, caption: str) -> str:

@@ -49,7 +49,7 @@ def test_the_card_shows_what_first_events_change_and_leaves_out_what_was_not_mea
     rows = [CohortRow(c, n, "recall", m, m, m, 200) for c in ("new_1", "new_5") for n, m in MEANS.items()]
     page = markdown(replace(CARD, rows=[*CARD.rows, *rows]))
     assert "New users: recall@10 after their first events" in page
-    assert [n for n in ("1 event", "2 events", "3 events", "5 events") if f"| {n} |" in page] == [
+    assert [n for n in ("1 event", "2 events", "3 events", "5 events") if f"| {n}&emsp; |" in page] == [
         "1 event",
         "5 events",
     ]

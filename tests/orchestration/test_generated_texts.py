@@ -192,7 +192,7 @@ def test_the_asset_writes_for_all_domains_and_keeps_no_key(world, config, servic
     assert said["documents"][1] == f"Tides\n{gs.GOOD}"
     assert (said["metadata"]["books"]["wanted"], said["metadata"]["books"]["new"]) == (3, 2)
     assert said["metadata"]["films"]["requests"] == 1
-    assert f"| b2 | &emsp;Tides | &emsp;{gs.GOOD} |" in said["metadata"]["books"]["sample"]
+    assert f"| b2&emsp; | Tides&emsp; | {gs.GOOD} |" in said["metadata"]["books"]["sample"]
     assert {request["headers"]["Authorization"] for request in service.requests} == {f"Bearer {KEY}"}
     assert KEY not in done.stdout + done.stderr
     files = [path for path in Home().root.rglob("*") if path.is_file()]

@@ -60,7 +60,7 @@ def test_a_version_carries_its_card_its_lineage_and_its_evidence(registry):
     assert {run.data.tags.get("mlflow.parentRunId") for name, run in found.items() if name != "parent"} == {
         found["parent"].info.run_id
     }
-    assert version.description.startswith("**Serve the bridge: recall@10 of cold users is +0.3000")
+    assert version.description.startswith("Serve the bridge: recall@10 of cold users is +0.3000")
     expected = {
         "served": "bridge",
         "validation_status": "passed",

@@ -112,7 +112,9 @@ def test_a_version_that_holds_up_passes_every_condition():
 def test_the_lower_bound_over_all_users_must_reach_the_margin(margin, passed):
     found = judged(*GOOD, rules=Rules(margin_twin=margin))
     assert found["over_twin"].passed is passed
-    assert ("reaches" in found["over_twin"].words) is passed
+    said = {0.0: "0.", -1.0: "the allowed -1.0000."}.get(margin, f"{margin:+.4f}.")
+    verb = "is not below" if passed else "is below"
+    assert found["over_twin"].words.endswith(f": the lower bound {verb} {said}")
 
 
 def test_a_loss_within_a_negative_margin_is_tolerated():
@@ -148,7 +150,12 @@ def test_no_cohort_may_lose_to_the_simpler_candidate_or_the_champion():
         found["no_cohort_worse"].words == "The bridge is certainly worse than the champion for sparse users."
     )
     unsure = replace(lost, q=0.2)
-    assert judged(*GOOD, unsure, gain, champion=COMPARED)["no_cohort_worse"].passed
+    fine = judged(*GOOD, unsure, gain, champion=COMPARED)["no_cohort_worse"]
+    assert (fine.passed, fine.words) == (
+        True,
+        "No cohort is certainly worse off than with the twin or with the champion.",
+    )
+    assert judged(*GOOD)["no_cohort_worse"].words.endswith("worse off than with the twin.")
 
 
 def test_a_champion_that_changed_fails_and_one_that_cannot_be_compared_does_not():

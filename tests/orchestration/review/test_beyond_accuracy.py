@@ -70,7 +70,7 @@ def test_a_certain_loss_is_a_known_limit(case):
 
 def test_a_price_shows_the_figure_its_change_and_how_sure_that_is():
     cell = price_rows([LOST], COHORTS, "bridge")[1][0]
-    assert cell == ["cold", ".0600 -.0020 [-.0030, -.0010]".replace(" ", "\u00a0"), *["–"] * 5]
+    assert cell == ["cold", ".0600\u00a0-.0020 [-.0030,\u00a0-.0010]", *["–"] * 5]
 
 
 @pytest.mark.parametrize(

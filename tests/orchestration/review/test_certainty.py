@@ -50,7 +50,7 @@ def test_the_section_has_a_row_for_each_difference_of_the_metric():
     section = certainty_section(rows, [TWIN])
     assert [row[:3] for row in section.table.rows] == [["bridge over twin", "cold", "certain gain"]]
     assert section.table.rows[0][3:] == [
-        "+.0100\u00a0[+.0060,\u00a0+.0140]",
+        "+.0100 [+.0060,\u00a0+.0140]",
         "0.001",
         ".0060",
         "4,000",

@@ -53,8 +53,8 @@ def test_a_line_names_former_champions_once_and_ends_with_the_last_crowned(decid
     [
         ([], "none"),
         ([(1, "queued")], "pending"),
-        ([(1, "refused")], "none"),
-        ([(1, P)], "none"),
+        ([(1, "refused")], "refused"),
+        ([(1, P)], "promoted"),
         ([(1, "queued"), (1, "approved once")], "approved once"),
         ([(1, A)], "approved"),
         ([(1, A), (2, A)], "replaced"),

@@ -89,6 +89,27 @@ def test_recipe_and_figures_stand_side_by_side():
     assert "no lift" in figures.lines[0]
 
 
+def test_sparse_users_without_a_blend_of_their_own_are_served_as_warm_ones():
+    blends = {"warm": {"popularity": 1.0}, "sparse": {"ease:r500": 1.0}}
+    before = replace(BEFORE, recipe=blends)
+    after = replace(AFTER, recipe={"warm": {"popularity": 1.0}})
+    assert by_title(before, after)["Recipe of what is served"].table.rows == [
+        ["sparse", "100% ease:r500", "as warm"]
+    ]
+    assert "Recipe of what is served" not in by_title(after, replace(after, name="version 5"))
+
+
+def test_what_neither_version_knows_of_itself_is_not_called_the_same():
+    before, after = (replace(facts, git_sha="unknown", digests={}) for facts in (BEFORE, AFTER))
+    first = changes(before, after)[0]
+    assert first.lines == [
+        "the same in both: list length, sources, encoder",
+        "not known of either: git, snapshot, weights, code of ml/",
+    ]
+    known = changes(before, replace(after, git_sha="b" * 40))[0]
+    assert ["git", "unknown", "b" * 12] in known.table.rows
+
+
 def test_two_versions_of_the_same_facts_differ_in_nothing():
     first, *others = changes(BEFORE, replace(BEFORE, name="version 4"))
     assert first.table is None

@@ -136,6 +136,25 @@ class TestAliasMovedByHand:
         assert (case.champion, asked(case)) == (1, None)
         assert case.by_persons() == [(1, "approved", "anna")]
 
+    def test_to_a_version_that_the_gate_refused_nobody_is_served_it(self, case):
+        case.approve(1)
+        case.registry.client.set_registered_model_alias(case.model, "champion", str(REFUSED))
+        assert asked(case) == f"{REFUSED}-alias"
+        found = list(champion_moved(dg.build_sensor_context()))
+        assert not [request for request in found if request.run_key.startswith(f"{case.target}-")]
+        case.requests.settle(case.target)
+        assert (case.champion, asked(case)) == (1, None)
+        assert case.tags(REFUSED)["review"] == "refused"
+        assert "set by hand" in case.tags(REFUSED)["review_problem"]
+
+    def test_a_rollback_takes_it_back_and_is_kept(self, case):
+        case.approve(1)
+        case.registry.client.set_registered_model_alias(case.model, "champion", str(REFUSED))
+        case.decide.rollback(case.target, "ben", "it was not me")
+        assert case.champion == 1
+        assert case.by_persons() == [(1, "approved", "anna"), (REFUSED, "overruled", "ben")]
+        assert case.registry.log.rows(case.model, REFUSED)[-1].note.endswith("; it was not me")
+
     def test_before_any_decision_it_is_taken_off(self, case):
         case.registry.client.set_registered_model_alias(case.model, "champion", "3")
         case.requests.settle(case.target)

@@ -54,8 +54,11 @@ def test_what_cannot_be_decided_is_refused_with_what_to_do(case):
         case.decide.reject(case.target, 3, "ben")
     with pytest.raises(RegistryError, match="no version 7; it has: 1, 2, 3, 4"):
         case.approve(7, by="ben")
-    with pytest.raises(RegistryError, match="did not pass the gate, which is enabled"):
+    with pytest.raises(RegistryError, match="did not pass the gate, so it cannot be approved"):
         case.approve(REFUSED, by="ben")
+    for nobody in ("", "  "):
+        with pytest.raises(RegistryError, match="say who decides with --by NAME"):
+            case.approve(2, by=nobody)
     assert case.by_persons() == [(3, "approved", "anna")]
 
 

@@ -82,7 +82,7 @@ def test_a_refused_version_gets_no_alias_in_any_mode_until_it_is_judged_anew(reg
     version, decision = again(registry, "modes", "manual")
     assert (decision, registry.aliases("modes")) == ("queued", {"challenger": 1})
     assert (int(version.version), version.tags["validation_status"]) == (1, "passed")
-    assert "reaches 0." in version.description
+    assert "the lower bound is not below 0." in version.description
     stale = replace(ENABLED, champion=Against("changed", "Version 7 is champion now; evaluate again."))
     _, decision = again(registry, "modes", "manual", stale)
     assert (decision, registry.aliases("modes")) == ("refused", {})  # it waits for a review no longer

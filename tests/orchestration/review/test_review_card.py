@@ -8,7 +8,7 @@ from card_case import CARD, LIFTS, ROWS
 
 from ml.metrics.gate import Condition
 from ml.metrics.report import CohortRow, LiftRow
-from orchestration.pages import Section, Table, markdown_table
+from orchestration.pages import Section, Table, html_page, markdown_page, markdown_table
 from orchestration.review.card import (
     LONGEST_DESCRIPTION,
     WHOLE_CARD,
@@ -42,18 +42,18 @@ def test_the_table_has_a_line_a_cohort_in_order_of_knowledge():
         [
             "cold",
             "1,200",
-            ".0200\u00a0[.0150,\u00a0.0250]",
-            ".0400\u00a0[.0350,\u00a0.0450]",
-            ".0600\u00a0[.0550,\u00a0.0650]",
-            "+.0200\u00a0[+.0110,\u00a0+.0290]",
+            ".0200 [.0150,\u00a0.0250]",
+            ".0400 [.0350,\u00a0.0450]",
+            ".0600 [.0550,\u00a0.0650]",
+            "+.0200 [+.0110,\u00a0+.0290]",
         ],
         [
             "warm",
             "500",
-            ".0200\u00a0[.0150,\u00a0.0250]",
-            ".0400\u00a0[.0350,\u00a0.0450]",
-            ".0600\u00a0[.0550,\u00a0.0650]",
-            "+.0010\u00a0[-.0040,\u00a0+.0060]",
+            ".0200 [.0150,\u00a0.0250]",
+            ".0400 [.0350,\u00a0.0450]",
+            ".0600 [.0550,\u00a0.0650]",
+            "+.0010 [-.0040,\u00a0+.0060]",
         ],
     ]
     assert metric_table(ROWS, LIFTS, "precision").rows[0][-1] == "–"  # no lift was measured for it
@@ -62,6 +62,13 @@ def test_the_table_has_a_line_a_cohort_in_order_of_knowledge():
 def test_a_markdown_table_has_as_many_cells_in_every_line():
     lines = markdown_table(metric_table(ROWS, LIFTS, "recall")).splitlines()
     assert {line.count("|") for line in lines} == {7}
+
+
+def test_a_heading_below_a_table_has_room_and_no_cell_begins_with_an_indent():
+    text = markdown_page("v", [Section("one", (), Table(["a", "b"], [["1", "2"]])), Section("two")])
+    assert text.endswith(
+        "### **one**\n\n| a&emsp; | b |\n| :-- | --: |\n| 1&emsp; | 2 |\n\n&nbsp;\n\n### **two**\n"
+    )
 
 
 def test_limits_name_what_was_not_measured():
@@ -78,8 +85,8 @@ def test_both_forms_carry_the_same_figures():
     text, page = markdown(CARD), html(CARD)
     for figure in (
         verdict(CARD),
-        ".0600\u00a0[.0550,\u00a0.0650]",
-        "2026-01-01 to 2026-02-28",
+        ".0600 [.0550,\u00a0.0650]",
+        "2026-02-28",
         "0123456789abcdef",
     ):
         assert figure in text
@@ -110,6 +117,15 @@ def test_the_page_is_well_formed_and_escapes_what_it_is_given():
     assert "a &amp; b &lt; c" in html(hostile)
 
 
+def test_dates_and_shares_in_cells_do_not_break_and_are_escaped():
+    table = Table(["", "what"], [["row", "a&b-c<d> on 2026-01-01: 26 % of it"]])
+    cell = (
+        '<span class="whole">a&amp;b-c&lt;d&gt;</span> on <span class="whole">2026-01-01:</span> '
+        '<span class="whole">26 %</span> of it'
+    )
+    assert cell in html_page("t", "v", "bridge", [Section("s", (), table)])
+
+
 def test_the_plot_is_the_same_picture_for_the_same_figures():
     first, second = (cohort_plot(ROWS, 10) for _ in range(2))
     assert first.startswith(b"\x89PNG")
@@ -129,8 +145,8 @@ BROKEN = Condition("coverage", False, "The lists show 2 % of the catalogue.")
     ("conditions", "mode", "said"),
     [
         ((HELD,), "enabled", "It passed the gate."),
-        ((HELD, BROKEN), "enabled", "The gate refuses it: coverage."),
-        ((HELD, BROKEN), "dry_run", "Gate on a dry run, would refuse it: coverage."),
+        ((HELD, BROKEN), "enabled", "1,200 users)."),
+        ((HELD, BROKEN), "dry_run", "Gate on a dry run, would refuse it: coverage of the catalogue."),
         ((), "disabled", "The gate is disabled."),
     ],
 )
@@ -145,11 +161,69 @@ def test_what_failed_comes_first_and_is_marked_by_a_sign_and_a_word():
     assert 'class="verdict bridge refused"' in page
 
 
-def test_the_verdict_names_the_lift_over_the_champion():
-    over = LiftRow("all", "recall", 0.003, -0.001, 0.007, 1700, of="bridge", over="champion")
-    line = verdict(replace(CARD, comparisons=[over]))
-    assert "Against today's champion: +0.0030 over all users (95 % interval -0.0010 to +0.0070)." in line
-    assert "bridge over champion" in html(replace(CARD, comparisons=[over]))
+@pytest.mark.parametrize("serve, it", [("bridge", "the bridge"), ("popularity", "popularity")])
+def test_a_refusal_is_the_first_word_and_nothing_is_to_be_served(serve, it):
+    broken = Condition("over_champion", False, "It is worse.")
+    card = replace(CARD, serve=serve, conditions=(HELD, broken, BROKEN), gate="enabled", passed=False)
+    why = "the comparison with today's champion; coverage of the catalogue"
+    assert verdict(card).startswith(f"Refused by the gate ({why}). It would serve {it}: ")
+    for mode in ("dry_run", "disabled"):  # they stop nobody
+        said = verdict(replace(card, gate=mode))
+        assert said.startswith(f"Serve {it}: ")
+        assert "Refused" not in said
+        assert f'class="verdict {serve}"' in html(replace(card, gate=mode))
+
+
+@pytest.mark.parametrize(
+    "mean, q, words",
+    [
+        (0.003, 0.5, "No certain difference from"),
+        (0.003, 0.01, "Certainly better than"),
+        (-0.003, 0.01, "Certainly worse than"),
+        (0.003, float("nan"), "No certain difference from"),  # an older report: by the interval
+        (0.005, float("nan"), "Certainly better than"),
+    ],
+)
+def test_the_verdict_says_how_it_stands_to_the_champion_in_words_first(mean, q, words):
+    low, high = mean - 0.004, mean + 0.004
+    over = LiftRow("all", "recall", mean, low, high, 1700, of="bridge", over="champion", q=q)
+    card = replace(CARD, comparisons=[over])
+    figures = f"recall {mean:+.4f} over all users (95 % interval {low:+.4f} to {high:+.4f})"
+    assert f"{words} today's champion: {figures}." in verdict(card)
+    assert "bridge over champion" in html(card)
+    loss = replace(over, cohort="warm", mean=-0.01, low=-0.02, high=-0.001, q=0.01)
+    assert "; certainly worse for warm users." in verdict(replace(CARD, comparisons=[over, loss]))
+
+
+def test_the_names_are_explained_below_the_picture_and_in_the_description():
+    page, text = html(CARD), description(CARD)
+    assert page.index("<svg") < page.index("twin: the same model without them") < page.index("How sure")
+    assert "twin: the same model without them" in text
+    assert "champion: the recipe" not in page
+    champion = replace(ROWS[0], candidate="champion")
+    assert "champion: the recipe" in html(replace(CARD, rows=[*ROWS, champion]))
+
+
+def test_a_table_shows_the_lift_over_the_champion_where_there_was_one():
+    over = LiftRow("cold", "recall", 0.003, -0.001, 0.007, 1200, of="bridge", over="champion", q=0.5)
+    table = metric_table(ROWS, LIFTS, "recall", comparisons=[over])
+    assert table.header[-2:] == ["lift over twin", "lift over champion"]
+    assert [row[-1] for row in table.rows] == ["+.0030 [-.0010,\u00a0+.0070]", "–"]
+    assert "over champion" not in metric_table(ROWS, LIFTS, "ndcg", comparisons=[over]).header[-1]
+    twins = metric_table(ROWS, LIFTS, "recall", comparisons=[replace(over, of="twin")])
+    assert twins.header[-1] == "twin over champion"
+
+
+def test_few_users_behind_new_users_and_cold_items_are_one_line():
+    few = [
+        CohortRow(cohort, "bridge", "recall", mean, 0, 1, users)
+        for cohort, mean, users in (("new_1", 0.1, 400), ("new_5", 0.2, 40), ("cold_items", 1.0, 2))
+    ]
+    assert [line for line in known_limits(replace(CARD, rows=[*ROWS, *few])) if "few users:" in line] == [
+        "Recall that rests on few users: new users after 5 events 0.2000 (40 users), cold items 1.0000 "
+        "(2 users)."
+    ]
+    assert not [line for line in known_limits(CARD) if "few users:" in line]
 
 
 def test_the_first_screen_holds_verdict_gate_and_figure_and_the_rest_is_folded():
@@ -165,8 +239,10 @@ def test_a_description_fits_mlflow_whatever_the_card_holds_and_says_where_the_re
     small = Section("What changed from version 3", ("the same in both: encoder",))
     text = description(replace(CARD, changed=[long, small]))
     assert len(text) <= LONGEST_DESCRIPTION
-    assert text.startswith(f"**{verdict(CARD)}**")
+    assert text.startswith(f"{verdict(CARD)}\n\n### **Gate: passed**\n\n")
     assert "k" * 50 not in text
+    protocols = ["global time. Hidden: much.", "cold items. Asked: more."]
+    assert "- measured by: global time, cold items\n" in description(replace(CARD, protocols=protocols))
     assert "the same in both: encoder" in text
     assert text.rstrip().endswith(WHOLE_CARD)
     assert len(description(replace(CARD, reasons=["r" * 9000]))) <= LONGEST_DESCRIPTION

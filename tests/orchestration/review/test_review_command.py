@@ -23,6 +23,8 @@ def case(make):
 def test_a_review_from_the_list_to_the_way_back(case):
     listed = landbridge("list", case.target)
     assert listed.exit_code == 0, listed.output
+    waiting = ", ".join(f"{case.target} {number}" for number in (3, 2, 1))
+    assert listed.output.endswith(f"Waiting for a review: {waiting}\n")
     for number in (1, 2):
         approved = landbridge("approve", case.target, number, "--by", "anna", "--note", "holds [0.1]")
         assert f"version {number} is the champion, approved by anna" in approved.output
@@ -33,6 +35,7 @@ def test_a_review_from_the_list_to_the_way_back(case):
     assert "from version 2 to version 3" in changed.output
     back = landbridge("rollback", case.target, "--by", "ben", "--note", "complaints")
     assert "version 1 is the champion again, in place of version 2; rolled back by ben" in back.output
+    assert "replaced: version 1 rolled back by ben: complaints" in landbridge("show", case.target, 2).output
     assert "rejected by ben" in landbridge("reject", case.target, 3, "--by", "ben").output
     assert case.champion == 1
 
@@ -41,7 +44,8 @@ def test_a_review_from_the_list_to_the_way_back(case):
     "words, said",
     [
         (("approve", 9), "has no version 9; it has: 1, 2, 3, 4"),
-        (("approve", REFUSED), "did not pass the gate, which is enabled"),
+        (("approve", 3, "--by", " "), "say who decides with --by NAME"),
+        (("approve", REFUSED), "did not pass the gate, so it cannot be approved"),
         (("rollback",), "no earlier champion to go back to"),
         (("diff", 1), "no other champion to compare version 1 with"),
     ],
@@ -51,6 +55,15 @@ def test_what_cannot_be_done_is_one_line(case, words, said):
     assert done.exit_code == 1
     assert said in done.output
     assert len(done.output.splitlines()) == 1
+
+
+def test_a_target_that_is_misspelt_is_told_the_others_and_mlflow_s_name_for_it_will_do(case):
+    for words in (("approve", "bok", 3), ("list", "bok")):
+        done = landbridge(*words)
+        assert done.exit_code == 1
+        assert "no version of a target 'bok'; targets with versions: " in done.output
+        assert case.target in done.output
+    assert landbridge("show", case.model, 3).exit_code == 0
 
 
 def test_mlflow_down_is_one_line_and_changes_nothing(case):

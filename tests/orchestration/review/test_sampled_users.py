@@ -105,6 +105,17 @@ def test_four_of_a_cohort_at_most_and_the_same_ones_for_the_same_seed():
     assert len(drawn) > 1
 
 
+def test_the_first_line_says_how_far_the_lists_are_apart_and_that_these_are_examples():
+    # Lists of 2 and of 1 that share nothing; item 1 is a hit of every user, of this version alone.
+    assert users().lines[0] == (
+        "of 2 items 2.0 differ on average; hits: this version 5, twin 0 "
+        "(5 users: too few to compare, look at them as examples)"
+    )
+    same = Side("copy", "bridge", None)
+    (section,) = sampled_sections(MEASURED, BRIDGE, same)
+    assert section.lines[0].startswith("of 2 items 0.0 differ on average; hits: this version 5, copy 5 (")
+
+
 def test_a_cold_user_s_target_history_is_hidden_and_the_source_is_whole():
     lines = users().parts[0].lines
     assert lines[:2] == ["books: hidden from the lists, all of it", "films: Finch · Eel"]

@@ -36,11 +36,26 @@ def test_numbers_stars_and_names():
 
 def test_one_panel_for_each_cohort_that_was_asked():
     found = words(heat_map([column("b", cell("a", 0.02), cell("a", 0.01, "warm"))]))
-    assert [w for w in found if w and "before" in w] == [
-        "cold, estimated before training",
-        "warm, estimated before training",
-    ]
+    assert [w for w in found if w and "before" in w] == ["estimated before training"]
+    assert [w for w in found if w and w.endswith(" users")] == ["cold users", "warm users"]
     assert not [w for w in found if w and "after" in w]
+
+
+def test_no_two_words_stand_on_each_other():
+    """By what a letter is wide at most, in one line and from its start."""
+    cells = [cell("a", 0.02, cohort) for cohort in ("cold", "sparse", "warm")]
+    measured = Transferability("b", "d", 10, {"a": Ground(1, 0.5)}, cells, cells)
+    page = ElementTree.fromstring(heat_map([measured]))
+    lines = {}
+    for node in page.iter():
+        if node.tag.endswith("}text") and node.get("text-anchor") == "start":
+            x = float(node.get("x"))
+            lines.setdefault(node.get("y"), []).append((x, x + 7.5 * len(node.text)))
+    assert len(lines) == 4  # of two stages: the title and the cohorts
+    for spans in lines.values():
+        ends = [end for _, end in sorted(spans)]
+        assert all(end < start for end, (start, _) in zip(ends, sorted(spans)[1:], strict=False))
+        assert ends[-1] <= float(page.get("width"))
 
 
 def test_nothing_asked_is_no_picture():
