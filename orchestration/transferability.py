@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.config import Home
 from orchestration.files import replaced_file
 from orchestration.pages import Section, Table
-from orchestration.review.peers import short
+from orchestration.review.peers import interval, short
 
 if TYPE_CHECKING:
     from ml.bridge.protocol import Protocol
@@ -150,7 +150,7 @@ def lift(cell: Cell) -> str:
     if not cell.users:
         return "–"
     mark = "\u00a0*" if cell.certain else ""
-    return f"{short(cell.mean, '+')} [{short(cell.low, '+')},\u00a0{short(cell.high, '+')}]{mark}"
+    return f"{short(cell.mean, '+')} {interval(cell.low, cell.high, '+')}{mark}"
 
 
 def in_short(column: Transferability) -> str:

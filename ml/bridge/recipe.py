@@ -25,7 +25,6 @@ from ml.data import Snapshot
 from ml.metrics.cohorts import COLD_ITEMS, SPARSE, USER_COHORTS, WARM
 from ml.metrics.report import CHAMPION
 
-AGAIN = "its recipe, fitted again on this version's splits"
 _USERS = ("scenario", c.COHORT, c.USER_ID)
 _WHO_IS_ASKED = ("seed", "cold_user_fraction", "protocol")  # what decides which users validate, and how
 
@@ -101,7 +100,8 @@ def follow(
     if missing:
         raise NotComparableError(f"there is no domain {', '.join(missing)} any more")
     found = pa.concat_tables(_measured(recipe, snapshot, selection, lists))
-    return _of_the_same(found, lists), AGAIN + _chosen_elsewhere(recipe.settings, selection)
+    how = "its recipe, fitted again on this version's splits"
+    return _of_the_same(found, lists), how + _chosen_elsewhere(recipe.settings, selection)
 
 
 def _chosen_elsewhere(theirs: TrainSettings, selection: Mapping[str, Any]) -> str:

@@ -176,9 +176,7 @@ def _over_simpler(report: Report, served: str, margin: float) -> Condition:
     return _reaches("over_twin", report, served, simpler, margin)
 
 
-_EITHER = (
-    "Neither is certainly better; a negative margin_champion says how much less is accepted for newer data."
-)
+_EITHER = "Neither is certainly better; margin_champion says how much less is accepted for newer data."
 
 
 def _over_champion(report: Report, served: str, margin: float, champion: Against) -> Condition:
@@ -212,7 +210,7 @@ def _no_cohort_worse(report: Report, served: str, champion: Against) -> Conditio
         f"{_capital(served)} is certainly worse than {_the(rival)} for {_users(lost)}."
         for rival, lost in _losses(report, served, rivals)
     ]
-    others = " or ".join(_with(rival) for rival in rivals if rival)
+    others = " or ".join(f"with {_the(rival)}" for rival in rivals if rival)
     fine = (
         f"No cohort is certainly worse off than {others}." if others else "There is nothing to be worse than."
     )
@@ -254,10 +252,6 @@ def _cohorts(lifts: Mapping[str, LiftRow], side: int) -> list[str]:
 
 def _the(name: str) -> str:
     return name if name == "popularity" else f"the {name}"
-
-
-def _with(name: str) -> str:
-    return f"with {_the(name)}"
 
 
 def _capital(name: str) -> str:

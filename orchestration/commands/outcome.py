@@ -97,7 +97,13 @@ def _measured(title: str, results: Results) -> str:
     return f"{target}: the gate would serve {measured[-1]['served']}" if measured and not registered else ""
 
 
-_NOT_SERVED = {"refused": "is refused by the gate", "queued": "waits for a review"}
+_NOT_SERVED = {
+    "refused": "is refused by the gate",
+    "queued": "waits for a review",
+    "superseded": "is superseded: the champion stays",
+    "registered": "is registered",
+    "rejected": "was rejected",
+}
 
 
 def _transferred(results: Results) -> str:
@@ -141,8 +147,8 @@ def print_outcome(console: Console, config: Config, home: Home, as_of: date, sec
     for target, report in reports.items():
         decision = decide(report, config.promotion.gate.margin_twin)
         made = newest(registry, target, as_of.isoformat())
-        alias = registry.aliases(target)
-        serves = "serves" if made and alias.get(CHAMPION) == int(made.version) else "would serve"
+        champion = registry.aliases(target).get(CHAMPION)
+        serves = "serves" if made and champion == int(made.version) else "would serve"
         console.print(f"[bold]{target}[/] {serves} {decision.serve}: {escape(' '.join(decision.reasons))}")
         console.print(escape(gate_line(registry, made, config.promotion.gate.mode)))
         if line := best_peer_line(peer_lifts(report, config.evaluation.seed)):

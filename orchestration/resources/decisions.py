@@ -118,12 +118,13 @@ class Decisions:
     def follow(self, target: str, number: int) -> str:
         """Make MLflow say what registry_reviews says: that a version is champion."""
         now, version = self._champion(target), self.registry.version(target, number)
-        row = latest(self.registry.log.rows(version.name), number)
+        rows = self.registry.log.rows(version.name)
+        row = latest(rows, number)
         self._crown(target, version, row.decided_by if row else "")
         was = ""
         if now != number:
             was = f"; the alias was {'on nothing' if now is None else f'on version {now}'}"
-        if now is not None and now != number:
+        if now is not None and not was_champion(rows, now):
             self.set_back(self.registry.version(target, now), BY_HAND)
         return f"{target}: version {number} is the champion by the last decision recorded{was}"
 

@@ -189,7 +189,7 @@ class Registry:
             return latest.decision
         older = champion is not None and champion.tags["as_of"] > version.tags["as_of"]
         decision = {"auto": "promoted", "manual": "queued", "off": "registered"}[mode]
-        if (older and mode != "off") or chosen:
+        if (older and mode != "off") or (chosen and decision == "promoted"):
             decision = "superseded"
         if is_refused(version):
             decision = "refused"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from orchestration.review.peers import peer_name, short
+from orchestration.review.peers import interval, peer_name, short
 
 if TYPE_CHECKING:
     from ml.metrics.report import BeyondRow, PriceRow
@@ -59,7 +59,7 @@ def _changed(row: PriceRow | None) -> str:
     if row is None or row.mean != row.mean:
         return "–"
     figure = f"{short(row.plain)}\u00a0{short(row.mean, '+')}"
-    return figure + ("" if row.low != row.low else f" [{short(row.low, '+')},\u00a0{short(row.high, '+')}]")
+    return figure + ("" if row.low != row.low else f" {interval(row.low, row.high, '+')}")
 
 
 def price_line(rows: Iterable[PriceRow], candidate: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from orchestration.pages import Section, Table
-from orchestration.review.peers import short
+from orchestration.review.peers import interval, short
 
 if TYPE_CHECKING:
     from ml.metrics.report import CohortRow, LiftRow
@@ -39,7 +39,7 @@ def certainty_section(
             f"{lift.of} over {lift.over}",
             lift.cohort.replace("_", " "),
             proven(lift, before.get((lift.over, lift.cohort), 0.0)),
-            f"{short(lift.mean, '+')} [{short(lift.low, '+')},\u00a0{short(lift.high, '+')}]",
+            f"{short(lift.mean, '+')} {interval(lift.low, lift.high, '+')}",
             _known(lift.q, f"{lift.q:.3f}"),
             _known(lift.detectable, short(lift.detectable)),
             f"{lift.users:,}",

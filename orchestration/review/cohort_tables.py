@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestration.pages import Table
 from orchestration.review.certainty import certain_side
 from orchestration.review.interval_bars import Bar, Panel
-from orchestration.review.peers import peer_name, peer_rows, short
+from orchestration.review.peers import interval, peer_name, peer_rows, short
 
 if TYPE_CHECKING:
     from ml.metrics.peers import PeerLift
@@ -52,12 +52,10 @@ def metric_table(
 
 
 def figure(row: CohortRow | LiftRow | None, sign: str = "") -> str:
-    """A mean with its interval, in a cell that breaks nowhere but between the two."""
+    """A mean with its interval; – where nothing was measured."""
     if row is None or row.mean != row.mean:
         return "–"
-    # Without the leading zero, for narrow tables.
-    mean, low, high = (short(value, sign) for value in (row.mean, row.low, row.high))
-    return f"{mean} [{low},\u00a0{high}]"
+    return f"{short(row.mean, sign)} {interval(row.low, row.high, sign)}"
 
 
 def peer_table(rows: Iterable[CohortRow], peers: Sequence[PeerLift], metric: str = "recall") -> Table:

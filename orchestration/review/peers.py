@@ -35,6 +35,11 @@ def short(value: float, sign: str = "") -> str:
     return f"{value:{sign}.4f}".replace("0.", ".", 1)
 
 
+def interval(low: float, high: float, sign: str = "") -> str:
+    """`[+.0060, +.0166]`, in a cell that breaks before it and not within."""
+    return f"[{short(low, sign)},\u00a0{short(high, sign)}]"
+
+
 def standing(lift: PeerLift) -> str:
     """One cohort: `cold EASE (union) .0396, bridge +.0113 [+.0060, +.0166]`."""
     interval = f"[{short(lift.low, '+')}, {short(lift.high, '+')}]"

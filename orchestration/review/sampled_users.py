@@ -64,10 +64,11 @@ def cut_of(selection: Mapping[str, Any]) -> int | None:
 
 def sampled_sections(measured: Measured, mine: Side, other: Side) -> list[Section]:
     """The sampled users, a section within for each; or nothing where none was measured."""
-    drawn = [pair for cohort in SCENARIO_OF for pair in _both(measured, cohort, mine, other)]
+    cohorts = [pairs for cohort in SCENARIO_OF if (pairs := _both(measured, cohort, mine, other))]
+    drawn = [pair for pairs in cohorts for pair in pairs]
     if not drawn:
         return []
-    parts = [part for cohort in SCENARIO_OF for part in _cohort(measured, cohort, mine, other)]
+    parts = [part for pairs in cohorts for part in _cohort(measured, pairs, mine, other)]
     lines = (
         _in_short(drawn, mine, other),
         "drawn at random from the measured users of each cohort, whatever came of their lists; "
@@ -140,13 +141,9 @@ def _both(measured: Measured, cohort: str, mine: Side, other: Side) -> list[Pair
     return [(first[user], second[user]) for user in _drawn(able, USERS_OF_A_COHORT, measured.seed)]
 
 
-def _cohort(measured: Measured, cohort: str, mine: Side, other: Side) -> list[Section]:
+def _cohort(measured: Measured, pairs: Sequence[Pair], mine: Side, other: Side) -> list[Section]:
     """A section for each sampled user of a cohort."""
-    pairs = _both(measured, cohort, mine, other)
-    if not pairs:
-        return []
-    rows = [first for first, _ in pairs]
-    known = known_of(measured, rows)
+    known = known_of(measured, [first for first, _ in pairs])
     # Moved once for all users of the cohort: their other past, and everybody else, is as it was.
     sides = [replace(side, model=side.model and side.model.at(known)) for side in (mine, other)]
     return [

@@ -187,3 +187,13 @@ class TestPath:
         assert "What changed from version 2" in page
         lifts = [row for row in card.comparisons if row.over == "champion" and row.users]
         assert lifts
+
+    def test_no_list_is_made_for_what_the_gate_refused_and_nobody_approved(self, home, first_run):
+        before, registry = served(home), Registry(home)
+        registry.tag(
+            registry.version(TARGET, 1), gate="enabled", validation_status="failed", review="refused"
+        )
+        registry.client.set_registered_model_alias(f"landbridge-{TARGET}", "champion", "1")
+        with pytest.raises(dg.Failure, match="set by hand to version 1, which the gate refused"):
+            materialise(recommendation_lists, recommendations)
+        assert served(home) == before

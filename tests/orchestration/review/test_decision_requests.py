@@ -147,6 +147,13 @@ class TestAliasMovedByHand:
         assert case.tags(REFUSED)["review"] == "refused"
         assert "set by hand" in case.tags(REFUSED)["review_problem"]
 
+    def test_a_decision_that_a_kill_cut_short_is_nobody_s_hand(self, case):
+        case.approve(1)
+        case.registry.record(case.registry.version(case.target, 2), "anna", "approved", "")
+        assert "the champion by the last decision recorded" in case.requests.settle(case.target)[0]
+        assert (case.champion, case.tags(1)["review"]) == (2, "replaced")
+        assert "review_problem" not in case.tags(1)
+
     def test_a_rollback_takes_it_back_and_is_kept(self, case):
         case.approve(1)
         case.registry.client.set_registered_model_alias(case.model, "champion", str(REFUSED))

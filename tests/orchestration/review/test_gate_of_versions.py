@@ -106,6 +106,21 @@ def test_a_later_version_that_passes_after_all_waits_though_a_person_chose_the_c
     assert registry.aliases("later")["champion"] == 1
 
 
+def test_judged_anew_after_a_person_chose_it_goes_on_waiting_and_is_not_promoted(registry, no_trial):
+    for seed in (0, 1):
+        assert again(registry, "chosen", "manual", seed=seed)[1] == "queued"
+    Decisions(registry).approve("chosen", 1, "Mira")
+    looser = replace(ENABLED, mode="dry_run")
+    assert again(registry, "chosen", "manual", looser, seed=1)[1] == "queued"
+    assert registry.aliases("chosen") == {"champion": 1, "challenger": 2}
+    Decisions(registry).reject("chosen", 2, "Mira")  # its tags are those that were recorded
+    assert again(registry, "chosen", "auto", seed=2)[1] == "promoted"
+    Decisions(registry).rollback("chosen", "Mira")
+    version, decision = again(registry, "chosen", "auto", looser, seed=2)
+    assert (int(version.version), decision) == (3, "superseded")
+    assert registry.aliases("chosen")["champion"] == 1
+
+
 def test_a_dry_run_says_failed_and_stops_nobody(registry, no_trial):
     version, decision = again(registry, "dry", case=replace(ENABLED, mode="dry_run", rules=HIGH))
     assert (version.tags["gate"], version.tags["validation_status"]) == ("dry_run", "failed")
