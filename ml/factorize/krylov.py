@@ -15,16 +15,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ml.device import cores, for_each
+from ml.device import for_each, one_thread
 from ml.factorize.operators import Operator
 from ml.factorize.shards import room
+from ml.factorize.sparse import ranges
 
-# A block is multiplied at little more than the price of one vector, but wider ones need more vectors in all.
-BLOCK = 16
+# A block of up to 32 is multiplied at little more than the price of one vector, but wider ones need more
+# vectors in all: half of those wanted, within these bounds.
+LEAST_BLOCK, BLOCK = 16, 32
 # The share that a restart keeps of those beyond the wanted ones.
 KEEP = 0.2
-# Columns of a range that is worth a thread.
+# Columns of a block that a core works on at a time.
 CUT = 1 << 12
+# Products that are summed in the block's precision before they enter a sum in double.
+SUMMED = 1 << 10
+# Columns whose Gram matrix has eigenvalues this far apart are too dependent for products in float32.
+DEPENDENT = 1e-4
 # Vectors that the space holds, in multiples of those wanted.
 ROOM = 3.0
 
@@ -57,20 +63,21 @@ def ritz_basis(
     that `max_products` should be small.
     """
     n = operator.shape[1]
-    block = min(BLOCK if known is None else max(BLOCK, k - known.shape[1]), n)
-    largest = max(int(ROOM * k), k + 16 * block)
+    block = min(BLOCK, max(LEAST_BLOCK, k // 2))
+    block = min(block if known is None else max(block, k - known.shape[1]), n)
+    largest = max(int(ROOM * k), k + 8 * block)
     if known is not None:
         largest = max(largest, max_products * (known.shape[1] + block))
     largest = min(n, largest)
     space = Space(largest, room((largest + block, n), dtype, operator.device, workspace))
     random = np.random.default_rng(seed)
     # A start in A's row space keeps the factors of empty columns at 0.
-    drawn = random_rows(random, block, operator.shape[0], space)
-    start = operator.transposed.matmul(drawn.T.contiguous()).T.contiguous()
-    scale = _unit(_length(start) / block**0.5)
+    start = row_space(operator, random, block, space)
+    scale = unit(length(start) / block**0.5)
+    start *= scale
     if known is not None:
-        start = torch.cat([known.T.to(start), start * scale])
-    fresh, _ = orthonormal(start, 1e-6 * _length(start))
+        start = torch.cat([known.T.to(start), start])
+    fresh, _ = orthonormal(start, 1e-6 * length(start))
     fresh, _ = orthonormal(fresh if len(fresh) else random_rows(random, block, n, space), 0.0)
     products, converged, precise, pace, least = 0, False, True, Pace(), -math.inf
     ritz, vectors = torch.zeros(0), torch.zeros(0)
@@ -86,7 +93,7 @@ def ritz_basis(
         if not len(coupling):
             # The space is invariant: what the start missed needs a new block, unless nothing is left. It may
             # be more of the wanted: of a value that occurs more often than the block is wide, only so many.
-            fresh = unseen(random, block, space)
+            fresh = unseen(operator, random, block, k, space)
             before, least = least, float(ritz[k - 1]) if space.size >= k else math.nan
             converged = not len(fresh) or least - before <= max(space.noise, tolerance * before)
             precise = space.size < k or space.sees(ritz[k - 1], tolerance)
@@ -116,7 +123,7 @@ class Pace:
         self.due = products + 1
         if self._seen is not None and excess < self._seen[1]:
             rate = (self._seen[1] - excess) / (products - self._seen[0])
-            self.due = products + max(1, int(0.9 * excess / rate))
+            self.due = products + max(1, int(0.8 * excess / rate))
         self._seen = products, excess
         return False
 
@@ -130,10 +137,7 @@ class Space:
     def __init__(self, largest: int, room: torch.Tensor) -> None:
         self.largest, self.dtype, self.device = largest, room.dtype, room.device
         self._rows = room
-        n = room.shape[1]
-        # BLAS gains nothing from threads on such thin blocks; each core takes a range of columns instead.
-        width = n if room.device.type == "cuda" else max(CUT, -(-n // cores()))
-        self._cuts = [slice(start, min(start + width, n)) for start in range(0, n, width)]
+        self._cuts = columns_of(room)
         self._projected = torch.zeros((len(room),) * 2, dtype=torch.float64, device=room.device)
         self.size = self.last = self._start = self._before = 0
         self._scale = 0.0
@@ -181,12 +185,19 @@ class Space:
         Directions not longer than rounding noise are dropped. What the recurrence loses in orthogonality is
         taken out of every block again: left alone, it grows by |A'A| / |remainder| a step.
         """
-        rounding = 10 * torch.finfo(self.dtype).eps * _length(remainder)
+        rounding = 10 * torch.finfo(self.dtype).eps * length(remainder)
         fresh, coupling = orthonormal(remainder, max(self.noise, rounding))
         if len(fresh):
             fresh, further = orthonormal(self.remainder(fresh), 0.5)
             coupling = further @ coupling
         return fresh, coupling
+
+    def added(self, rows: torch.Tensor, floor: float) -> torch.Tensor:
+        """Orthonormal directions (r, n) of `rows` (b, n) outside the space; those shorter than `floor`, as a
+        share of all their length, are dropped."""
+        whole = length(rows)
+        fresh, _ = orthonormal(self.remainder(rows), floor * whole)
+        return orthonormal(self.remainder(fresh), 0.5)[0]
 
     def remainder(self, rows: torch.Tensor) -> torch.Tensor:
         """`rows` (b, n) less their projections on the space."""
@@ -198,10 +209,10 @@ class Space:
         parts: dict[int, torch.Tensor] = {}
 
         def multiply(cut: slice) -> None:
-            parts[cut.start] = rows[:, cut] @ self._rows[basis, cut].T
+            parts[cut.start] = self._rows[basis, cut] @ rows[:, cut].T
 
         for_each(multiply, self._cuts, self.device)
-        return torch.stack([parts[cut.start] for cut in self._cuts]).sum(dim=0)
+        return torch.stack([parts[cut.start] for cut in self._cuts]).sum(dim=0).T
 
     def _less(self, rows: torch.Tensor, inside: torch.Tensor, basis: slice) -> torch.Tensor:
         """`rows` (b, n) less `inside` (b, j) times vectors of the basis, in their place."""
@@ -214,7 +225,8 @@ class Space:
 
     def ritz(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Ritz values (size,) of A'A, descending, and their coefficients (size, size), float64."""
-        values, vectors = torch.linalg.eigh(self._projected[: self.size, : self.size])
+        with one_thread():  # LAPACK takes two to three times as long on two: its steps are too small
+            values, vectors = torch.linalg.eigh(self._projected[: self.size, : self.size])
         return values.flip(0), vectors.flip(1)
 
     def rotated(self, coefficients: torch.Tensor) -> torch.Tensor:
@@ -236,25 +248,73 @@ class Space:
 
 
 def orthonormal(block: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Directions Q (r, n) of the rows of `block` (b, n) longer than `floor`, and R (r, b) float64 with
-    block ~ R' Q.
+    """Directions Q (r, n) of the rows of `block` (b, n) longer than `floor`, which take its place, and
+    R (r, b) float64 with block ~ R' Q.
 
     By the eigenvectors of the Gram matrix (SVQB, Stathopoulos & Wu 2002). Q is orthonormal to rounding times
     the square of the ratio of the directions' lengths: twice is enough.
     """
-    wide = block.double()
-    squares, vectors = torch.linalg.eigh(wide @ wide.T)
+    squares, vectors = torch.linalg.eigh(gram(block.T))
     lengths = squares.clamp_min(0).sqrt()
     held = lengths > floor
     lengths, vectors = lengths[held], vectors[:, held]
-    return (vectors / lengths).T.to(block.dtype) @ block, (vectors * lengths).T
+    coefficients, found = (vectors / lengths).T.to(block.dtype), block[: len(lengths)]
+
+    def rotate(cut: slice) -> None:
+        found[:, cut] = coefficients @ block[:, cut]
+
+    for_each(rotate, columns_of(block), block.device)
+    return found, (vectors * lengths).T
 
 
-def unseen(random: np.random.Generator, count: int, space: Space) -> torch.Tensor:
-    """(r, n) random orthonormal rows outside the space, r <= count; none where it is everything."""
-    drawn = random_rows(random, count, space.rows.shape[1], space)
-    fresh, _ = orthonormal(space.remainder(drawn), 1e-3)
-    return orthonormal(space.remainder(fresh), 0.5)[0]
+def gram(block: torch.Tensor) -> torch.Tensor:
+    """Inner products (b, b) float64 of the columns of `block` (n, b).
+
+    Products and short sums are in float32 where the block is, unless its columns turn out so dependent that
+    their rounding shows.
+    """
+    total = _gram(block, block.dtype)
+    values = torch.linalg.eigvalsh(total)
+    if block.dtype == torch.float32 and len(values) and values[0] < DEPENDENT * values[-1]:
+        return _gram(block, torch.float64)
+    return total
+
+
+def _gram(block: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    total = torch.zeros((block.shape[1],) * 2, dtype=torch.float64, device=block.device)
+    for rows in block.split(64 * SUMMED):
+        wide = rows.to(dtype)
+        whole = len(rows) // SUMMED * SUMMED
+        pieces = wide[:whole].unflatten(0, (-1, SUMMED))
+        total += torch.bmm(pieces.transpose(1, 2), pieces).double().sum(dim=0)
+        total += wide[whole:].T @ wide[whole:]
+    return total
+
+
+def columns_of(rows: torch.Tensor) -> list[slice]:
+    """The columns of a thin block in ranges: BLAS gains nothing from threads on it, so each core takes some.
+
+    Of a fixed width, so that the number of cores changes no bit.
+    """
+    return ranges(rows.shape[1], max(1, rows.shape[1]) if rows.device.type == "cuda" else CUT)
+
+
+def unseen(operator: Operator, random: np.random.Generator, count: int, k: int, space: Space) -> torch.Tensor:
+    """(r, n) random orthonormal rows outside the space, r <= count.
+
+    In A's row space as long as that has any (so that factors of empty columns stay 0); beyond it only where
+    the space has fewer than k; none where it is everything.
+    """
+    fresh = space.added(row_space(operator, random, count, space), 10 * torch.finfo(space.dtype).eps)
+    if len(fresh) or space.size >= k:
+        return fresh
+    return space.added(random_rows(random, count, operator.shape[1], space), 1e-3)
+
+
+def row_space(operator: Operator, random: np.random.Generator, count: int, space: Space) -> torch.Tensor:
+    """(count, n) A' times standard normal rows (count, m)."""
+    drawn = random_rows(random, count, operator.shape[0], space)
+    return operator.transposed.matmul(drawn.T.contiguous()).T.contiguous()
 
 
 def random_rows(random: np.random.Generator, count: int, n: int, space: Space) -> torch.Tensor:
@@ -264,21 +324,31 @@ def random_rows(random: np.random.Generator, count: int, n: int, space: Space) -
 
 
 def _squared(operator: Operator, rows: torch.Tensor, scale: float) -> torch.Tensor:
-    """(b, n) (scale A)'(scale A) times each row (n,)."""
-    image = operator.matmul(rows.T.contiguous()).mul_(scale)
-    return operator.transposed.matmul(image).mul_(scale).T.contiguous()
+    """(scale A)'(scale A) times each of the rows (b, n), which it takes the place of."""
+    upright, cuts = rows.new_empty(rows.shape[::-1]), columns_of(rows)
+
+    def stand(cut: slice) -> None:
+        torch.mul(rows[:, cut].T, scale, out=upright[cut])
+
+    def lie(cut: slice) -> None:
+        torch.mul(squared[cut].T, scale, out=rows[:, cut])
+
+    for_each(stand, cuts, rows.device)
+    squared = operator.transposed.matmul(operator.matmul(upright))
+    for_each(lie, cuts, rows.device)
+    return rows
 
 
-def _unit(length: float) -> float:
-    """The power of two that brings `length` to about 1: exact, and A'A neither overflows nor vanishes."""
-    if not math.isfinite(length):
+def unit(size: float) -> float:
+    """The power of two that brings `size` to about 1: exact, and A'A neither overflows nor vanishes."""
+    if not math.isfinite(size):
         raise ValueError(
             "a product with the operator holds NaN or infinite values: clean its entries, or scale them "
             "where their sums pass 3.4e38, the end of float32"
         )
-    return 2.0 ** -round(math.log2(length)) if length else 1.0
+    return 2.0 ** -round(math.log2(size)) if size else 1.0
 
 
-def _length(block: torch.Tensor) -> float:
+def length(block: torch.Tensor) -> float:
     """The Frobenius norm, whose squares would not fit float32 for values above 1e19 or below 1e-19."""
     return float(torch.linalg.vector_norm(block, dtype=torch.float64))

@@ -22,9 +22,13 @@ from ml.device import cores, for_each
 
 # What a product gathers from stays in cache: TILE rows of the operand at a time, and as many columns as make
 # CACHED_BYTES with them, but at least STRIP.
-TILE, STRIP, CACHED_BYTES = 1 << 16, 32, 1 << 22
+TILE, STRIP, CACHED_BYTES = 1 << 15, 32, 1 << 22
 # Fewer entries than this are not worth a second thread.
 PART_ENTRIES = 200_000
+# Row parts a core: equal entries do not take equal time, so whoever is done takes the next.
+PARTS = 4
+# Numbers that are widened to float64 at a time.
+CHUNK = 1 << 16
 
 
 def check_matrix(matrix: sparse.spmatrix, what: str = "matrix", first_row: int = 0) -> sparse.csr_matrix:
@@ -95,15 +99,17 @@ class SparseOperator:
 
     def __init__(self, matrix: sparse.csr_matrix, device: torch.device) -> None:
         self.shape, self.device, self.csr = matrix.shape, device, matrix
+        self._is_transposed = False
         self._parts: dict[torch.dtype, list[list[_Part]]] = {}
         self._transposed: SparseOperator | None = None
 
     @property
     def transposed(self) -> SparseOperator:
-        """The (n, m) transpose, built once: a CSR product with the transpose is far faster than a CSC one."""
+        """The (n, m) transpose, with CSR parts of its own: a product by them is far faster than by CSC."""
         if self._transposed is None:
-            self._transposed = SparseOperator(self.csr.T.tocsr(), self.device)
-            self._transposed._transposed = self
+            other = SparseOperator(self.csr, self.device)
+            other.shape, other._is_transposed = self.shape[::-1], not self._is_transposed
+            other._transposed, self._transposed = self, other
         return self._transposed
 
     def matmul(self, dense: torch.Tensor) -> torch.Tensor:
@@ -127,44 +133,60 @@ class SparseOperator:
 
     def squared_norm(self) -> float:
         """The sum of the squared stored values."""
-        return float(np.square(self.csr.data.astype(np.float64)).sum())
+        chunks = (self.csr.data[start : start + CHUNK] for start in range(0, self.csr.nnz, CHUNK))
+        return float(sum(np.dot(wide, wide) for wide in (chunk.astype(np.float64) for chunk in chunks)))
 
     def _in(self, dtype: torch.dtype) -> list[list[_Part]]:
-        """The matrix in row parts of about equally many entries, one a core, each in column tiles."""
+        """The matrix in row parts of about equally many entries, some a core, each in column tiles."""
         if dtype not in self._parts:
-            csr, on_gpu = self.csr, self.device.type == "cuda"
-            count = 1 if on_gpu else min(cores(), 1 + csr.nnz // PART_ENTRIES)
-            ends = np.searchsorted(csr.indptr, np.linspace(0, csr.nnz, count + 1)[1:-1])
-            bounds = pairwise([0, *ends.tolist(), self.shape[0]])
-            tile = max(1, self.shape[1]) if on_gpu else TILE
+            nnz, width, on_gpu = self.csr.nnz, self.shape[1], self.device.type == "cuda"
+            cuts, tiles = ranges(width, max(1, width) if on_gpu else TILE), dict[int, sparse.csr_matrix]()
+
+            def take(cut: slice) -> None:
+                tiles[cut.start] = self._columns(cut)
+
+            for_each(take, cuts, torch.device("cpu"))
+            count = 1 if on_gpu else 1 + min(PARTS * cores() - 1, nnz // PART_ENTRIES)
+            starts = np.sum([tile.indptr for tile in tiles.values()], axis=0, dtype=np.int64)
+            ends = np.searchsorted(starts, np.linspace(0, nnz, count + 1)[1:-1])
             self._parts[dtype] = [
-                _tiles(csr, slice(a, b), tile, dtype, self.device) for a, b in bounds if b > a
+                [_part(tiles[cut.start], slice(a, b), cut, dtype, self.device) for cut in cuts]
+                for a, b in pairwise([0, *ends.tolist(), self.shape[0]])
+                if b > a
             ]
         return self._parts[dtype]
 
+    def _columns(self, cut: slice) -> sparse.csr_matrix:
+        """These columns of the operator, from the one matrix that is held for both directions."""
+        if self._is_transposed:
+            return self.csr[cut].T.tocsr()
+        return self.csr if cut.stop - cut.start == self.shape[1] else self.csr[:, cut]
 
-def _tiles(
-    csr: sparse.csr_matrix, rows: slice, tile: int, dtype: torch.dtype, device: torch.device
-) -> list[_Part]:
-    part, width = csr[rows], csr.shape[1]
-    if width <= tile:
-        return [_part(part, rows, slice(0, width), dtype, device)]
-    by_column = part.tocsc()
-    cuts = [slice(start, min(start + tile, width)) for start in range(0, width, tile)]
-    return [_part(by_column[:, cut].tocsr(), rows, cut, dtype, device) for cut in cuts]
+
+def ranges(length: int, width: int) -> list[slice]:
+    """0 to `length` in slices of `width`; one empty slice where there is nothing."""
+    return [slice(start, min(start + width, length)) for start in range(0, length, width)] or [slice(0, 0)]
 
 
 def _part(
     csr: sparse.csr_matrix, rows: slice, tile: slice, dtype: torch.dtype, device: torch.device
 ) -> _Part:
-    index = np.int32 if max(csr.nnz, csr.shape[1]) < 2**31 else np.int64
+    """`rows` of what stands in `tile` of a matrix's columns, without a copy where the type allows it."""
+    starts = csr.indptr[rows.start : rows.stop + 1]
+    held = slice(starts[0], starts[-1])
+    index = np.int32 if max(held.stop - held.start, csr.shape[1]) < 2**31 else np.int64
     return _Part(
         rows,
         tile,
-        torch.from_numpy(csr.indptr.astype(index)).to(device),
-        torch.from_numpy(csr.indices.astype(index)).to(device),
-        torch.from_numpy(csr.data).to(device, dtype),
+        torch.from_numpy((starts - starts[0]).astype(index, copy=False)).to(device),
+        torch.from_numpy(_own(csr.indices[held].astype(index, copy=False))).to(device),
+        torch.from_numpy(_own(csr.data[held])).to(device, dtype),
     )
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """Torch warns of arrays that are read-only, as those of a file are."""
+    return np.require(array, requirements="W")
 
 
 def sampled(matrix: sparse.csr_matrix, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

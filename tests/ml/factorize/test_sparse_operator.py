@@ -54,7 +54,7 @@ def test_no_cut_changes_the_product(tile, strip, part, dtype, close, threads, mo
 
 def test_small_limits_do_cut(threads, monkeypatch):
     """The test above shows nothing where everything is still one part."""
-    for name, value in (("TILE", 13), ("PART_ENTRIES", 40)):
+    for name, value in (("TILE", 13), ("PART_ENTRIES", 40), ("PARTS", 1)):
         monkeypatch.setattr(module, name, value)
     parts = SparseOperator(long_tailed(60, 41), CPU)._in(torch.float32)
     assert [len(tiles) for tiles in parts] == [4] * min(threads, module.cores())
