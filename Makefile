@@ -33,7 +33,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  exit 1; }
 	@echo "Setting up .venv with the versions of requirements.lock: a minute or so the first time, then skipped."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv \
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install -qq uv \
 	  || echo "uv cannot be had here; pip installs instead, which takes a minute or two longer"
 	@if $(BIN)/uv --version >/dev/null 2>&1; then \
 	  $(UV) pip install --quiet --python $(BIN)/python -r requirements.lock \

@@ -56,6 +56,10 @@ class KernelRoot:
         low = self.low.to(dense.dtype)
         return torch.addmm(dense, low, low.T @ dense)
 
+    def squared(self, dense: torch.Tensor) -> torch.Tensor:
+        """Applied twice."""
+        return self.matmul(self.matmul(dense))
+
     def squared_norm(self) -> float:
         """n + 2 |Y|^2 + |Y'Y|^2."""
         low = self.low.double()

@@ -334,7 +334,7 @@ def _squared(operator: Operator, rows: torch.Tensor, scale: float) -> torch.Tens
         torch.mul(squared[cut].T, scale, out=rows[:, cut])
 
     for_each(stand, cuts, rows.device)
-    squared = operator.transposed.matmul(operator.matmul(upright))
+    squared = operator.squared(upright)
     for_each(lie, cuts, rows.device)
     return rows
 

@@ -29,6 +29,9 @@ class Operator(Protocol):
     def matmul(self, dense: torch.Tensor) -> torch.Tensor:
         """(m, b) product with `dense` (n, b), in the operand's precision where it can."""
 
+    def squared(self, dense: torch.Tensor) -> torch.Tensor:
+        """(n, b) A'A times `dense` (n, b): what the search takes, in one pass where the operator is read."""
+
     def squared_norm(self) -> float:
         """The sum of its squared entries: what a factorisation's energy is a share of."""
 
@@ -50,6 +53,10 @@ class Product:
     def matmul(self, dense: torch.Tensor) -> torch.Tensor:
         """From right to left."""
         return self._first.matmul(self._second.matmul(dense))
+
+    def squared(self, dense: torch.Tensor) -> torch.Tensor:
+        """A'(A dense)."""
+        return self.transposed.matmul(self.matmul(dense))
 
     def squared_norm(self) -> float:
         """By products with the identity in blocks."""

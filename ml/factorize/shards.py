@@ -191,7 +191,8 @@ def _table(rows: sparse.csr_matrix, first: int) -> pa.Table:
 
 
 class ShardedOperator:
-    """A matrix in pieces as an operator (`operators.Operator`); every product reads all of it once.
+    """A matrix in pieces as an operator (`operators.Operator`); every product reads all of it once, and so
+    does A'A where its rows are those of the pieces.
 
     workspace: a folder on a disk with room; dense results above BLOCK_BYTES lie there, in files without names
     that vanish with the process.
@@ -212,14 +213,27 @@ class ShardedOperator:
     def matmul(self, dense: torch.Tensor) -> torch.Tensor:
         """(m, b) product with `dense` (n, b), in the precision of `dense`."""
         result = room((self.shape[0], dense.shape[1]), dense.dtype, self.device, self._workspace)
-        for first, rows in self._shards:
-            here = slice(first, first + rows.shape[0])
-            piece = SparseOperator(check_matrix(rows, "a shard", first), self.device)
+        for here, piece in self._pieces():
             if self._is_transposed:
                 result += piece.transposed.matmul(dense[here])
             else:
                 result[here] = piece.matmul(dense)
         return result
+
+    def squared(self, dense: torch.Tensor) -> torch.Tensor:
+        """(n, b) A'A times `dense` (n, b): the sum of what the pieces give."""
+        if self._is_transposed:  # each of its rows takes all pieces, so the second product must wait
+            return self.transposed.matmul(self.matmul(dense))
+        result = room((self.shape[1], dense.shape[1]), dense.dtype, self.device, self._workspace)
+        for _, piece in self._pieces():
+            result += piece.squared(dense)
+        return result
+
+    def _pieces(self) -> Iterator[tuple[slice, SparseOperator]]:
+        """The rows of each piece in the whole, and the piece."""
+        for first, rows in self._shards:
+            checked = check_matrix(rows, "a shard", first)
+            yield slice(first, first + rows.shape[0]), SparseOperator(checked, self.device)
 
     def squared_norm(self) -> float:
         """The sum of the squared entries, in one pass."""

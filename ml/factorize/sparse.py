@@ -131,6 +131,10 @@ class SparseOperator:
             for_each(multiply, self._in(dense.dtype), self.device)
         return result
 
+    def squared(self, dense: torch.Tensor) -> torch.Tensor:
+        """A'(A dense)."""
+        return self.transposed.matmul(self.matmul(dense))
+
     def squared_norm(self) -> float:
         """The sum of the squared stored values."""
         chunks = (self.csr.data[start : start + CHUNK] for start in range(0, self.csr.nnz, CHUNK))

@@ -26,7 +26,8 @@ backtest_models = dg.define_asset_job(
     "backtest_models",
     selection=dg.AssetSelection.assets(transferability, bridge, evaluation),
     partitions_def=TARGET_AS_OF,
-    description="Train and evaluate at the as-ofs of a backfill, registering nothing; `backtest` shows them.",
+    description="Train and evaluate at the as-ofs of a backfill, registering nothing. First backfill "
+    "`training_snapshot` over the same days (seconds each); then materialise `backtest`, which draws them.",
 )
 
 

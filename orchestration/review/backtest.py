@@ -183,8 +183,8 @@ def verdict(found: Backtest) -> str:
 def what_to_do(target: str) -> str:
     """How a backtest comes about."""
     return (
-        f"Run `landbridge backtest --target {target} --from DAY`, or in Dagster a backfill of the job "
-        "`backtest_models` over as-ofs that have a training_snapshot."
+        f"Run `landbridge backtest --target {target} --from DAY`, or in Dagster a backfill of "
+        "`training_snapshot` and then of the job `backtest_models` over the same as-ofs."
     )
 
 

@@ -46,7 +46,7 @@ def test_the_scale_of_the_matrix_changes_no_bit(power):
 def test_no_more_products_than_allowed():
     operator = SparseOperator(log_like(400, 300), CPU)
     calls = []
-    operator.matmul = lambda dense: calls.append(dense.shape) or SparseOperator.matmul(operator, dense)
+    operator.squared = lambda dense: calls.append(dense.shape) or SparseOperator.squared(operator, dense)
     found = ritz_basis(operator, 5, seed=0, tolerance=1e-12, max_products=3, dtype=torch.float64)
     assert found.products == len(calls) == 3
     assert found.vectors.shape == (300, 5)

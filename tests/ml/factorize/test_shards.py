@@ -117,8 +117,28 @@ def test_products_are_those_of_the_matrix(matrix, entries, width):
         operand = np.random.default_rng(0).standard_normal((other.shape[1], width))
         assert way.shape == other.shape
         np.testing.assert_allclose(way.matmul(torch.from_numpy(operand)), other @ operand, atol=1e-12)
+        squared = other.T @ (other @ operand)
+        np.testing.assert_allclose(way.squared(torch.from_numpy(operand)), squared, atol=1e-12)
         assert way.transposed.shape == other.T.shape
     assert operator.squared_norm() == pytest.approx(matrix.power(2).sum())
+
+
+def test_a_product_with_the_square_reads_every_piece_once():
+    class Counted(MatrixShards):
+        reads = 0
+
+        def __iter__(self):
+            for piece in super().__iter__():
+                self.reads += 1
+                yield piece
+
+    shards = Counted(log_like(20, 8), 10)
+    pieces = len(list(MatrixShards(log_like(20, 8), 10)))
+    operator = ShardedOperator(shards, CPU)
+    for way, passes in ((operator, 1), (operator.transposed, 2)):
+        shards.reads = 0
+        way.squared(torch.ones(way.shape[1], 2))
+        assert shards.reads == passes * pieces > passes
 
 
 @pytest.fixture
