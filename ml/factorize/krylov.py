@@ -63,8 +63,8 @@ def ritz_basis(
     that `max_products` should be small.
     """
     n = operator.shape[1]
-    block = min(BLOCK, max(LEAST_BLOCK, k // 2))
-    block = min(block if known is None else max(block, k - known.shape[1]), n)
+    wide = min(BLOCK, max(LEAST_BLOCK, k // 2))
+    block = min(wide if known is None else max(LEAST_BLOCK, k - known.shape[1]), n)
     largest = max(int(ROOM * k), k + 8 * block)
     if known is not None:
         largest = max(largest, max_products * (known.shape[1] + block))
