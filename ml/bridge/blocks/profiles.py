@@ -22,6 +22,9 @@ from ml.text.alignment.whitening import whitened
 # Residuals of a tenth of the last singular value: lists do not change below that, and it is several times
 # faster.
 SVD_TOLERANCE = 0.1
+# An event added to every count of a degree normalisation: without it each island of a sparse log, often one
+# user with one item, has a singular value of 1 and a factor of its own. Chosen on validation users.
+SMOOTHING = 1.0
 
 
 class Block(Protocol):
@@ -223,8 +226,8 @@ class ALSUserFactors:
 
 
 def item_projection(matrix: sparse.csr_matrix, rank: int, task: Task) -> np.ndarray:
-    """(n, rank) D_i^-1/2 V of the degree-normalised matrix's truncated SVD: projects histories on it."""
-    normalised = degree(matrix)
+    """(n, rank) (D_i + 1)^-1/2 V of the degree-normalised truncated SVD: projects histories on it."""
+    normalised = degree(matrix, smoothing=SMOOTHING)
     svd = truncated_svd(normalised.matrix, rank, seed=task.seed, tolerance=SVD_TOLERANCE, device=task.device)
     return (svd.v * normalised.items[:, None]).astype(np.float32)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks.profiles import SVD_TOLERANCE
+from ml.bridge.blocks.profiles import SMOOTHING, SVD_TOLERANCE
 from ml.bridge.contract import Task
 from ml.bridge.scorers.union import JointSVD
 from ml.factorize.kernel import TextKernel, stacked
@@ -64,8 +64,8 @@ class KernelJointSVD(JointSVD):
     def _maps(
         self, matrix: sparse.csr_matrix, features: np.ndarray, beta: float, task: Task
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(n, k) D_i^-1/2 F of all domains, and (n_target, k) F D_i^power of the target."""
-        R = degree(matrix).matrix
+        """(n, k) (D_i + 1)^-1/2 F of all domains, and (n_target, k) F D_i^power of the target."""
+        R = degree(matrix, smoothing=SMOOTHING).matrix
         found = kernel_svd(
             R,
             features,
@@ -75,11 +75,11 @@ class KernelJointSVD(JointSVD):
             tolerance=SVD_TOLERANCE,
             device=task.device,
         )
-        degrees = np.asarray(matrix.sum(axis=0), np.float64).ravel()
+        degrees = np.asarray(matrix.sum(axis=0), np.float64).reshape(-1, 1)
+        into = (found.items * (degrees + SMOOTHING) ** -0.5).astype(np.float32)
         # An item without interactions weighs as much as one with a single one: its factor is text's alone.
-        degrees = np.where(degrees > 0, degrees, 1.0)[:, None]
-        into = (found.items * degrees**-0.5).astype(np.float32)
-        out = (found.items * degrees ** self.settings["power"])[self._target_columns]
+        heights = np.where(degrees > 0, degrees, 1.0) ** self.settings["power"]
+        out = (found.items * heights)[self._target_columns]
         return into, out.astype(np.float32)
 
     def _chosen(self, matrix: sparse.csr_matrix, features: np.ndarray, task: Task) -> BetaChoice:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ml.bridge.blocks.profiles import item_projection
+from ml.bridge.blocks.profiles import SMOOTHING, item_projection
 from ml.bridge.contract import Parts, Task
 from ml.bridge.histories import Histories
 from ml.device import pick_device
@@ -117,9 +117,9 @@ class JointSVD(UnionScorer):
         matrix = self._lay_out(task)
         matrix = matrix[np.diff(matrix.indptr) > 0]
         self._into = item_projection(matrix, self.settings["rank"], task)
-        # V D_i^beta = (D_i^-1/2 V) D_i^(beta + 1/2)
+        # V D_i^beta, where `into` is (D_i + 1)^-1/2 V.
         degrees = np.asarray(matrix.sum(axis=0)).ravel()[self._target_columns]
-        outward = degrees ** (self.settings["beta"] + 0.5)
+        outward = (degrees + SMOOTHING) ** 0.5 * degrees ** self.settings["beta"]
         self._out = (self._into[self._target_columns] * outward[:, None]).astype(np.float32)
         return self
 

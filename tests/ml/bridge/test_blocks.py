@@ -81,9 +81,16 @@ def test_als_factors_of_the_users_have_mean_square_one(task):
 
 
 def test_item_projection_by_hand():
-    """Two users, two items, all ones: R = 1/2, v = (1, 1) / sqrt 2, D_i^-1/2 v = 1/2."""
+    """Three users, two items, all ones: v = (1, 1) / sqrt 2, (D_i + 1)^-1/2 v = 1 / (2 sqrt 2)."""
     task = Task("d", (), {}, {}, device="cpu")
-    assert np.allclose(item_projection(sparse.csr_matrix(np.ones((2, 2))), 1, task), [[0.5], [0.5]])
+    assert np.allclose(item_projection(sparse.csr_matrix(np.ones((3, 2))), 1, task), 8**-0.5)
+
+
+def test_a_lone_pair_has_no_factor_of_its_own():
+    """Three users share three items, one user has another alone: the shared lead, 3 / 4 > 1 / 2."""
+    matrix = sparse.block_diag([np.ones((3, 3)), np.ones((1, 1))], format="csr")
+    projection = item_projection(matrix, 1, Task("d", (), {}, {}, device="cpu"))
+    assert np.allclose(projection, [[12**-0.5]] * 3 + [[0]])
 
 
 def test_a_catalogue_without_embeddings_says_what_to_do(world):

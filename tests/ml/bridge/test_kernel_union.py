@@ -29,16 +29,15 @@ def past(task):
 
 
 def test_scores_by_its_formula(task, past, monkeypatch):
-    """score = (x D_i^-1/2 F) F' D_i^power, F = (I + beta K)^1/2 V, R (I + beta K)^1/2 = U S V'."""
+    """score = (x (D_i + 1)^-1/2 F) F' D_i^power, F = (I + beta K)^1/2 V, R (I + beta K)^1/2 = U S V'."""
     monkeypatch.setattr("ml.bridge.scorers.kernel_svd.SVD_TOLERANCE", 1e-4)
     X = union(task)
     du, di = X.sum(axis=1, keepdims=True), X.sum(axis=0)
-    R = X / np.sqrt(np.where(du > 0, du, np.inf)) * np.where(di > 0, di, np.inf) ** -0.5
+    R = (du + 1) ** -0.5 * X * (di + 1) ** -0.5
     Z = TextKernel().of(stacked([task.catalogues[d].vectors for d in ORDER], [50, 30, 40]))
     M = linalg.sqrtm(np.eye(120) + 0.5 * Z.astype(np.float64) @ Z.T).real
     F = M @ np.linalg.svd(R @ M)[2][:6].T
-    di = np.where(di > 0, di, 1)
-    expected = (X * di**-0.5) @ F @ F.T * di**0.7
+    expected = (X * (di + 1) ** -0.5) @ F @ F.T * np.where(di > 0, di, 1) ** 0.7
     scores = KernelJointSVD(6, 0.5).fit(task).score(past)
     assert np.allclose(scores, expected[:, -40:], atol=2e-3 * np.abs(expected).max())
 

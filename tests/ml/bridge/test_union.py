@@ -16,12 +16,12 @@ def union(task, users):
 
 @pytest.mark.parametrize("beta", [0.0, 0.7])
 def test_joint_svd_scores_by_its_formula(task, beta):
-    """score = (x D_i^-1/2 V) V' D_i^beta with R = D_u^-1/2 X D_i^-1/2 = U S V'."""
+    """score = (x E_i^-1/2 V) V' D_i^beta with R = E_u^-1/2 X E_i^-1/2 = U S V', E = D + 1."""
     users = np.arange(120)
     X = union(task, users)
     du, di = X.sum(axis=1, keepdims=True), X.sum(axis=0)
-    inverse = np.where(di > 0, di, np.inf) ** -0.5
-    V = np.linalg.svd(X / np.sqrt(np.where(du > 0, du, np.inf)) * inverse)[2][:6].T
+    inverse = (di + 1) ** -0.5
+    V = np.linalg.svd((du + 1) ** -0.5 * X * inverse)[2][:6].T
     expected = (X * inverse) @ V @ V.T * di**beta
     scores = JointSVD(6, beta).fit(task).score(histories(task.interactions, users))
     assert np.allclose(scores, expected[:, -40:], atol=1e-3)
