@@ -20,7 +20,9 @@ from ml import columns as c
 from ml.factorize.shards import PIECE_ENTRIES
 from ml.snapshot_files import GROUP_ROWS, INTERACTIONS_FILE
 
-_READ = [c.DOMAIN, c.USER_ID, c.ITEM_ID, c.EVENT_TIME]
+_READ = [c.DOMAIN, c.USER_ID, c.ITEM_ID, c.EVENT_TIME, c.WEIGHT]
+# One interaction: positions of user and item, microseconds since epoch, weight.
+_ENTRY = np.dtype([("user", "i8"), ("item", "i8"), ("time", "i8"), ("weight", "f4")])
 
 
 def user_ids(snapshot: Path) -> pa.Array:
@@ -47,7 +49,8 @@ class DomainRows:
     """A domain's (users, items) matrix as `ml.factorize.shards.Shards`.
 
     users: sorted ids of all rows (`user_ids`). item_ids: (n,) of the columns. values: times (m,),
-    microseconds since epoch -> (m,) the entries' values. Raises KeyError where an item is not in `item_ids`.
+    microseconds since epoch, and weights (m,) -> (m,) the entries' values. Raises KeyError where an item is
+    not in `item_ids`.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class DomainRows:
         domain: str,
         users: pa.Array,
         item_ids: np.ndarray,
-        values: Callable[[np.ndarray], np.ndarray],
+        values: Callable[[np.ndarray, np.ndarray], np.ndarray],
         entries: int = PIECE_ENTRIES,
     ) -> None:
         self.shape, self.nnz = (len(users), len(item_ids)), rows_of(snapshot, domain)
@@ -67,20 +70,20 @@ class DomainRows:
         first, held, size = 0, [], 0
         for batch in self._batches():
             held.append(batch)
-            size += batch.shape[1]
-            last = int(batch[0, -1])
+            size += len(batch)
+            last = int(batch["user"][-1])
             if size < self._entries or last == first:
                 continue
             # The last user's interactions may go on in the next batch.
-            entries = np.concatenate(held, axis=1)
-            cut = int(np.searchsorted(entries[0], last))
-            yield first, self._piece(entries[:, :cut], first, last)
-            first, held, size = last, [entries[:, cut:]], entries.shape[1] - cut
-        entries = np.concatenate([np.zeros((3, 0), np.int64), *held], axis=1)
+            entries = np.concatenate(held)
+            cut = int(np.searchsorted(entries["user"], last))
+            yield first, self._piece(entries[:cut], first, last)
+            first, held, size = last, [entries[cut:]], len(entries) - cut
+        entries = np.concatenate([np.zeros(0, _ENTRY), *held])
         yield first, self._piece(entries, first, self.shape[0])
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """(3, b) int64, b > 0: position of the user, position of the item, time."""
+        """(b,) of _ENTRY, b > 0."""
         with pq.ParquetFile(self._path) as file:
             groups = _groups(file, self._domain)
             for batch in file.iter_batches(GROUP_ROWS, row_groups=groups, columns=_READ):
@@ -91,8 +94,11 @@ class DomainRows:
                 if items.null_count:
                     strange = mine[c.ITEM_ID].filter(items.is_null())[0]
                     raise KeyError(f"{self._path}: item {strange} of {self._domain} is not in its catalogue")
-                times = mine[c.EVENT_TIME].cast(pa.int64())
-                yield np.stack([self._positions(mine[c.USER_ID]), items.to_numpy(), times.to_numpy()])
+                entries = np.empty(len(mine), _ENTRY)
+                entries["user"], entries["item"] = self._positions(mine[c.USER_ID]), items.to_numpy()
+                entries["time"] = mine[c.EVENT_TIME].cast(pa.int64()).to_numpy()
+                entries["weight"] = mine[c.WEIGHT].to_numpy()
+                yield entries
 
     def _positions(self, ids: pa.Array) -> np.ndarray:
         """Positions of sorted ids: only the range of users between the first and the last is hashed."""
@@ -102,10 +108,9 @@ class DomainRows:
         return low + pc.index_in(ids, value_set=self._users[low : high + 1]).to_numpy().astype(np.int64)
 
     def _piece(self, entries: np.ndarray, first: int, last: int) -> sparse.csr_matrix:
-        users, items, times = entries
         shape = (last - first, self.shape[1])
-        values = self._values(times).astype(np.float32)
-        return sparse.csr_matrix((values, (users - first, items)), shape=shape)
+        values = self._values(entries["time"], entries["weight"]).astype(np.float32)
+        return sparse.csr_matrix((values, (entries["user"] - first, entries["item"])), shape=shape)
 
 
 def _groups(file: pq.ParquetFile, domain: str) -> list[int]:

@@ -1,6 +1,6 @@
 """Weightings of an interaction matrix before it is factorised; each one states its formula.
 
-First the values: how much an event counts (`log_damped`, `power_damped`) and how long (`time_decay`); their
+First the values: how much an event's weight counts (`power_damped`) and how long (`time_decay`); their
 product is the value of an entry. Then the matrix: `degree`, `tf_idf` or `bm25`. A row or column without
 entries keeps weight 0. Values must be >= 0.
 """
@@ -27,11 +27,6 @@ class Scaled:
     matrix: sparse.csr_matrix
     users: np.ndarray
     items: np.ndarray
-
-
-def log_damped(values: np.ndarray) -> np.ndarray:
-    """(m,) float32 log(1 + x): the tenth event of a pair adds less than the second."""
-    return np.log1p(_checked_values(values)).astype(np.float32)
 
 
 def power_damped(values: np.ndarray, power: float) -> np.ndarray:

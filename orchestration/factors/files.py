@@ -35,7 +35,7 @@ class Earlier:
 
 def weighting_of(settings: Factors) -> dict[str, Any]:
     """The part of the settings that decides what matrix is factorised."""
-    return settings.model_dump(include={"normalise", "smoothing", "half_life_days"})
+    return settings.model_dump(include={"normalise", "smoothing", "weight_power", "half_life_days"})
 
 
 def factors_path(folder: Path, as_of: str, domain: str) -> Path:
@@ -100,20 +100,21 @@ def weigh(log: Interactions, now: int, settings: Factors) -> tuple[np.ndarray, A
     """The values (m,) that both factorisations read, and the SVD's weighted matrix (n_users, n_items)."""
     from ml.factorize.weighting import weighting
 
-    values = entry_values(log.times, now, settings)
+    values = entry_values(log.times, log.weights, now, settings)
     plain = log.matrix(values)
     return values, weighting(plain, settings.normalise, settings.smoothing).of_users(plain)
 
 
-def entry_values(times: np.ndarray, now: int, settings: Factors) -> np.ndarray:
-    """(m,) float32: what interactions at `times` (m,) count `now`, in microseconds since epoch."""
-    import numpy as np
+def entry_values(times: np.ndarray, weights: np.ndarray, now: int, settings: Factors) -> np.ndarray:
+    """(m,) float32: what interactions of `weights` (m,) at `times` (m,) count `now`, in microseconds since
+    epoch.
+    """
+    from ml.factorize.normalise import power_damped, time_decay
 
-    from ml.factorize.normalise import time_decay
-
+    values = power_damped(weights, settings.weight_power)
     if settings.half_life_days is None:
-        return np.ones(len(times), np.float32)
-    return time_decay(times, now, settings.half_life_days)
+        return values
+    return values * time_decay(times, now, settings.half_life_days)
 
 
 def solve(

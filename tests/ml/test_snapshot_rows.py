@@ -24,7 +24,7 @@ def snapshot(tmp_path, monkeypatch):
     held[1, 5] = True
     held[0, 30:] = held[1, :3] = False
     rows = [
-        (f"d{d}", f"{'ü' if u % 7 == 3 else 'u'}{u}", f"i{i:02}", int(random.integers(10**6)), 1.0)
+        (f"d{d}", f"{'ü' if u % 7 == 3 else 'u'}{u}", f"i{i:02}", int(random.integers(10**6)), 1.0 + (u + i) % 3)
         for d, u, i in np.argwhere(held)
     ]
     items = [(f"d{d}", f"i{i:02}", None, None) for d in range(4) for i in range(ITEMS)]
@@ -46,7 +46,12 @@ def test_the_pieces_are_the_matrix(snapshot, domain, entries):
     assert users.to_pylist() == whole.users.tolist()
     assert rows_of(snapshot, domain) == len(log)
     streamed = DomainRows(
-        snapshot, domain, users, whole.catalogues[domain].item_ids, lambda times: times + 1.0, entries
+        snapshot,
+        domain,
+        users,
+        whole.catalogues[domain].item_ids,
+        lambda times, weights: times + 1000 * weights,
+        entries,
     )
     for _ in range(2):  # every pass reads the file again
         end, rows = 0, []
@@ -54,18 +59,20 @@ def test_the_pieces_are_the_matrix(snapshot, domain, entries):
             assert first == end
             end += piece.shape[0]
             rows.append(piece.toarray())
-        np.testing.assert_array_equal(np.concatenate(rows), log.matrix(log.times + 1.0).toarray())
+        np.testing.assert_array_equal(
+            np.concatenate(rows), log.matrix(log.times + 1000 * log.weights).toarray()
+        )
     assert len(rows) == 1 or (entries < 10**6 and len(log))
 
 
 def test_a_snapshot_without_interactions_is_a_matrix_without_rows(tmp_path):
     items = pa.Table.from_pylist([{"domain": "d", "item_id": "i"}], ITEMS_SCHEMA)
     path = write_snapshot(tmp_path, INTERACTIONS_SCHEMA.empty_table(), items, as_of=1)
-    rows = DomainRows(path, "d", user_ids(path), np.array(["i"]), np.ones_like)
+    rows = DomainRows(path, "d", user_ids(path), np.array(["i"]), np.add)
     assert [(first, piece.shape) for first, piece in rows] == [(0, (0, 1))]
 
 
 def test_an_item_that_the_catalogue_lacks_is_named(snapshot):
     catalogue = np.array([f"i{i:02}" for i in range(ITEMS - 1)])
     with pytest.raises(KeyError, match="item i29 of d1 is not in its catalogue"):
-        list(DomainRows(snapshot, "d1", user_ids(snapshot), catalogue, np.abs))
+        list(DomainRows(snapshot, "d1", user_ids(snapshot), catalogue, np.add))

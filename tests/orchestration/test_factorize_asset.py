@@ -233,6 +233,14 @@ def test_update_auto_solves_where_too_much_would_be_lost(home, settings):
     assert materialise(as_of=SECOND)["origin"] == "solved"
 
 
+def test_weights_count_to_their_power(home):
+    from orchestration.factors.files import entry_values
+
+    times, weights = np.array([5, 5]), np.array([4.0, 9.0], np.float32)
+    for power, expected in ((0, [1, 1]), (0.5, [2, 3]), (1, [4, 9])):
+        np.testing.assert_allclose(entry_values(times, weights, 5, Factors(weight_power=power)), expected)
+
+
 def test_a_half_life_weighs_what_is_old_less(home):
     from orchestration.factors.files import weigh
 

@@ -42,7 +42,7 @@ def home(tmp_path, monkeypatch):
     alike = np.arange(60)[:, None] % 4 == np.arange(40)[None] % 4
     held = random.random((60, 40)) < np.where(alike, chance[np.arange(60) % 4][:, None], 0.04)
     rows = [
-        (FULL, f"u{u:02}", f"i{i:02}", midnight - dt.timedelta(days=int(1 + u % 9)), 1.0)
+        (FULL, f"u{u:02}", f"i{i:02}", midnight - dt.timedelta(days=int(1 + u % 9)), 1.0 + i % 3)
         for u, i in np.argwhere(held)
     ]
     rows += [("other", f"v{u:02}", "x", midnight - dt.timedelta(days=1), 1.0) for u in range(9)]
@@ -78,7 +78,7 @@ def leftovers(home):
 
 @pytest.mark.parametrize("normalise", ["none", "degree", "tf_idf", "bm25"])
 def test_from_disk_the_factors_are_those_of_memory(home, settings, normalise):
-    keys = {"rank": 4, "normalise": normalise, "half_life_days": 5}
+    keys = {"rank": 4, "normalise": normalise, "half_life_days": 5, "weight_power": 0.5}
     settings(**keys)
     shown, whole = materialise()
     assert shown["out_of_core"] is False
