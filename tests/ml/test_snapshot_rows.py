@@ -24,7 +24,13 @@ def snapshot(tmp_path, monkeypatch):
     held[1, 5] = True
     held[0, 30:] = held[1, :3] = False
     rows = [
-        (f"d{d}", f"{'ü' if u % 7 == 3 else 'u'}{u}", f"i{i:02}", int(random.integers(10**6)), 1.0 + (u + i) % 3)
+        (
+            f"d{d}",
+            f"{'ü' if u % 7 == 3 else 'u'}{u}",
+            f"i{i:02}",
+            int(random.integers(10**6)),
+            1.0 + (u + i) % 3,
+        )
         for d, u, i in np.argwhere(held)
     ]
     items = [(f"d{d}", f"i{i:02}", None, None) for d in range(4) for i in range(ITEMS)]

@@ -119,6 +119,26 @@ def test_orthonormal_directions_give_the_block_back():
     np.testing.assert_allclose(coefficients.T @ directions, dependent, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [40, krylov.SUMMED, 3 * krylov.SUMMED + 5, 64 * krylov.SUMMED + 1])
+def test_inner_products_however_they_are_cut(n):
+    block = torch.from_numpy(np.random.default_rng(0).standard_normal((n, 5), dtype=np.float32))
+    exact = block.double().T @ block.double()
+    np.testing.assert_allclose(krylov.gram(block), exact, atol=1e-6 * n)
+    assert krylov.gram(block).dtype == torch.float64
+
+
+def test_nearly_dependent_rows_are_summed_in_double():
+    """A direction of a ten-thousandth: products in float32 would round its square, 1e-8, away."""
+    random = np.random.default_rng(0)
+    row, other = np.linalg.qr(random.standard_normal((5000, 2)))[0].T
+    block = torch.from_numpy(np.stack([row, row + 1e-4 * other]).astype(np.float32))
+    directions, coefficients = orthonormal(block.clone(), 1e-5)
+    assert directions.shape == (2, 5000)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-2)
+    np.testing.assert_allclose(coefficients.T @ directions.double(), block, atol=1e-6)
+    np.testing.assert_allclose(coefficients.norm(dim=1).min(), 1e-4 / 2**0.5, rtol=1e-2)
+
+
 def test_the_pace_waits_as_long_as_the_rate_says():
     pace, wanted = Pace(), torch.ones(2)
     assert not pace.reached(10, torch.tensor([1.0, np.e**8]), wanted)
