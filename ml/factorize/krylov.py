@@ -81,7 +81,8 @@ def ritz_basis(
     fresh, _ = orthonormal(fresh if len(fresh) else random_rows(random, block, n, space), 0.0)
     products, converged, precise, pace, least = 0, False, True, Pace(), -math.inf
     ritz, vectors = torch.zeros(0), torch.zeros(0)
-    while products < max_products and precise and not converged:
+    goes_on = max_products > 0
+    while goes_on:
         products += 1
         space.append(fresh)
         image = space.absorb(_squared(operator, fresh, scale))
@@ -103,7 +104,8 @@ def ritz_basis(
             reached = pace.reached(products, misfit, tolerance * values[-1] * values)
             converged = reached and least == -math.inf
             precise = converged or space.sees(ritz[k - 1], tolerance)
-        if not converged and space.size + len(fresh) > largest:
+        goes_on = products < max_products and precise and not converged
+        if goes_on and space.size + len(fresh) > largest:
             space.compress(ritz, vectors, k)
     return RitzBasis(space.rotated(vectors[:, :k]).T.contiguous(), products, precise)
 

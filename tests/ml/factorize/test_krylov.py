@@ -52,6 +52,16 @@ def test_no_more_products_than_allowed():
     assert found.vectors.shape == (300, 5)
 
 
+@pytest.mark.parametrize("products", range(1, 30))
+def test_whatever_the_limit_the_best_so_far_is_returned(products, monkeypatch):
+    """Also where the last product allowed is the one that fills the space."""
+    monkeypatch.setattr(krylov, "BLOCK", 2)
+    found = search(log_like(300, 250), 4, tolerance=1e-12, max_products=products, dtype=torch.float64)
+    assert found.products == products
+    assert found.vectors.shape == (250, min(4, 2 * products))
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(found.vectors.shape[1]), atol=1e-12)
+
+
 def test_columns_without_entries_stay_exactly_zero():
     matrix = log_like(150, 90).tolil()
     matrix[:, [0, 44, 89]] = 0
