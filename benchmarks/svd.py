@@ -139,14 +139,16 @@ def run_one(name: str, given: argparse.Namespace) -> None:
     print(json.dumps({"seconds": seconds, "residual": residual, "mib": (peak - before) / 1024}))
 
 
-def in_a_process(name: str, path: Path, given: argparse.Namespace, limit: float | None) -> dict | None:
-    """What `run_one` prints; None where it takes longer than `limit` seconds."""
+def in_a_process(name: str, path: Path, given: argparse.Namespace, limit: float | None) -> dict | str:
+    """What `run_one` prints; why there is nothing where it fails or takes longer than `limit` seconds."""
     options = [f"--{key}={getattr(given, key)}" for key in ("rank", "seed", "tolerance", "repeats")]
     command = [sys.executable, __file__, f"--solver={name}", f"--matrix={path}", *options]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=True)
     except subprocess.TimeoutExpired:
-        return None
+        return f"given up after {given.patience:g} times our time"
+    except subprocess.CalledProcessError as error:
+        return f"failed: {error.stderr.strip().splitlines()[-1]}"
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -179,8 +181,8 @@ def main() -> None:
         sparse.save_npz(path, matrix, compressed=False)
         for name in SOLVERS:
             found = in_a_process(name, path, given, limit)
-            if found is None:
-                print(f"{name:24} given up after {given.patience:g} times our time", flush=True)
+            if isinstance(found, str):
+                print(f"{name:24} {found}", flush=True)
                 continue
             base = base or found["seconds"]
             # Start-up, reading and measuring are in the limit, and several settings of a peer.
