@@ -16,21 +16,15 @@ import numpy as np
 import torch
 
 from ml.device import for_each, one_thread
+from ml.factorize.dense import columns_of, length, orthonormal, unit
 from ml.factorize.operators import Operator
 from ml.factorize.shards import room
-from ml.factorize.sparse import ranges
 
 # A block of up to 32 is multiplied at little more than the price of one vector, but wider ones need more
 # vectors in all: half of those wanted, within these bounds.
 LEAST_BLOCK, BLOCK = 16, 32
 # The share that a restart keeps of those beyond the wanted ones.
 KEEP = 0.2
-# Columns of a block that a core works on at a time.
-CUT = 1 << 12
-# Products that are summed in the block's precision before they enter a sum in double.
-SUMMED = 1 << 10
-# Columns whose Gram matrix has eigenvalues this far apart are too dependent for products in float32.
-DEPENDENT = 1e-4
 # Vectors that the space holds, in multiples of those wanted.
 ROOM = 3.0
 
@@ -71,14 +65,7 @@ def ritz_basis(
     largest = min(n, largest)
     space = Space(largest, room((largest + block, n), dtype, operator.device, workspace))
     random = np.random.default_rng(seed)
-    # A start in A's row space keeps the factors of empty columns at 0.
-    start = row_space(operator, random, block, space)
-    scale = unit(length(start) / block**0.5)
-    start *= scale
-    if known is not None:
-        start = torch.cat([known.T.to(start), start])
-    fresh, _ = orthonormal(start, 1e-6 * length(start))
-    fresh, _ = orthonormal(fresh if len(fresh) else random_rows(random, block, n, space), 0.0)
+    fresh, scale = first_block(operator, random, block, space, known)
     products, converged, precise, pace, least = 0, False, True, Pace(), -math.inf
     ritz, vectors = torch.zeros(0), torch.zeros(0)
     goes_on = max_products > 0
@@ -249,56 +236,22 @@ class Space:
         self.size, self._start = kept, 0
 
 
-def orthonormal(block: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Directions Q (r, n) of the rows of `block` (b, n) longer than `floor`, which take its place, and
-    R (r, b) float64 with block ~ R' Q.
+def first_block(
+    operator: Operator, random: np.random.Generator, count: int, space: Space, known: torch.Tensor | None
+) -> tuple[torch.Tensor, float]:
+    """Orthonormal rows (r, n), random and `known`, and the power of two that brings A to about 1.
 
-    By the eigenvectors of the Gram matrix (SVQB, Stathopoulos & Wu 2002). Q is orthonormal to rounding times
-    the square of the ratio of the directions' lengths: twice is enough.
+    A start in A's row space keeps the factors of empty columns at 0.
     """
-    squares, vectors = torch.linalg.eigh(gram(block.T))
-    lengths = squares.clamp_min(0).sqrt()
-    held = lengths > floor
-    lengths, vectors = lengths[held], vectors[:, held]
-    coefficients, found = (vectors / lengths).T.to(block.dtype), block[: len(lengths)]
-
-    def rotate(cut: slice) -> None:
-        found[:, cut] = coefficients @ block[:, cut]
-
-    for_each(rotate, columns_of(block), block.device)
-    return found, (vectors * lengths).T
-
-
-def gram(block: torch.Tensor) -> torch.Tensor:
-    """Inner products (b, b) float64 of the columns of `block` (n, b).
-
-    Products and short sums are in float32 where the block is, unless its columns turn out so dependent that
-    their rounding shows.
-    """
-    total = _gram(block, block.dtype)
-    values = torch.linalg.eigvalsh(total)
-    if block.dtype == torch.float32 and len(values) and values[0] < DEPENDENT * values[-1]:
-        return _gram(block, torch.float64)
-    return total
-
-
-def _gram(block: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    total = torch.zeros((block.shape[1],) * 2, dtype=torch.float64, device=block.device)
-    for rows in block.split(64 * SUMMED):
-        wide = rows.to(dtype)
-        whole = len(rows) // SUMMED * SUMMED
-        pieces = wide[:whole].unflatten(0, (-1, SUMMED))
-        total += torch.bmm(pieces.transpose(1, 2), pieces).double().sum(dim=0)
-        total += wide[whole:].T @ wide[whole:]
-    return total
-
-
-def columns_of(rows: torch.Tensor) -> list[slice]:
-    """The columns of a thin block in ranges: BLAS gains nothing from threads on it, so each core takes some.
-
-    Of a fixed width, so that the number of cores changes no bit.
-    """
-    return ranges(rows.shape[1], max(1, rows.shape[1]) if rows.device.type == "cuda" else CUT)
+    start = row_space(operator, random, count, space)
+    scale = unit(length(start) / count**0.5)
+    start *= scale
+    if known is not None:
+        start = torch.cat([known.T.to(start), start])
+    fresh, _ = orthonormal(start, 1e-6 * length(start))
+    if not len(fresh):
+        fresh = random_rows(random, count, operator.shape[1], space)
+    return orthonormal(fresh, 0.0)[0], scale
 
 
 def unseen(operator: Operator, random: np.random.Generator, count: int, k: int, space: Space) -> torch.Tensor:
@@ -339,18 +292,3 @@ def _squared(operator: Operator, rows: torch.Tensor, scale: float) -> torch.Tens
     squared = operator.squared(upright)
     for_each(lie, cuts, rows.device)
     return rows
-
-
-def unit(size: float) -> float:
-    """The power of two that brings `size` to about 1: exact, and A'A neither overflows nor vanishes."""
-    if not math.isfinite(size):
-        raise ValueError(
-            "a product with the operator holds NaN or infinite values: clean its entries, or scale them "
-            "where their sums pass 3.4e38, the end of float32"
-        )
-    return 2.0 ** -round(math.log2(size)) if size else 1.0
-
-
-def length(block: torch.Tensor) -> float:
-    """The Frobenius norm, whose squares would not fit float32 for values above 1e19 or below 1e-19."""
-    return float(torch.linalg.vector_norm(block, dtype=torch.float64))

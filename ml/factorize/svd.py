@@ -15,7 +15,8 @@ import torch
 from scipy import sparse
 
 from ml.device import one_thread, pick_device
-from ml.factorize.krylov import gram, length, ritz_basis, unit
+from ml.factorize.dense import CHUNK_ROWS, orthonormal_columns, rotate
+from ml.factorize.krylov import ritz_basis
 from ml.factorize.operators import Operator
 from ml.factorize.shards import ShardedOperator, Shards
 from ml.factorize.sparse import SparseOperator, check_matrix
@@ -24,12 +25,6 @@ from ml.factorize.sparse import SparseOperator, check_matrix
 DENSE_SIDE = 512
 # Numbers in a block of k vectors below which threads wait for each other more than they compute.
 SMALL = 1 << 20
-# Rows of a tall block that are held in float64 at a time.
-CHUNK_ROWS = 1 << 13
-# A Gram matrix as near to the identity as float32 vectors come.
-ORTHONORMAL = 1e-6
-# Below this ratio of the least to the greatest length a Gram matrix does not show a block's directions.
-STEEP = 1e-4
 
 
 @dataclass(frozen=True)
@@ -162,7 +157,7 @@ def _triples(operator: Operator, basis: torch.Tensor) -> tuple[torch.Tensor, ...
     v, _ = orthonormal_columns(basis)
     u, R = orthonormal_columns(operator.matmul(v))
     U, s, Wt = torch.linalg.svd(R)
-    u, v = _rotate(u, U), _rotate(v, Wt.T)
+    u, v = rotate(u, U), rotate(v, Wt.T)
     # A v = s u holds by construction; what the basis lacks shows in the transpose.
     squares = torch.zeros_like(s)
     for image, wanted in zip(
@@ -170,33 +165,3 @@ def _triples(operator: Operator, basis: torch.Tensor) -> tuple[torch.Tensor, ...
     ):
         squares += (image.double() - wanted.double() * s).square_().sum(dim=0)
     return u, s, v, squares.sqrt_()
-
-
-def orthonormal_columns(block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Q (m, k), which takes the place of `block` (m, k), and R (k, k) float64 with block = Q R.
-
-    Cholesky QR twice (Yamamoto et al. 2015); a block whose directions are too unequal for it goes through
-    LAPACK in float64.
-    """
-    scale = unit(length(block))  # a power of two: squares that float32 cannot hold come into its range
-    block *= scale
-    identity = torch.eye(block.shape[1], dtype=torch.float64, device=block.device)
-    R, inner = identity, gram(block)
-    lengths = torch.linalg.eigvalsh(inner).clamp_min(0).sqrt()
-    if float(lengths[0]) <= STEEP * float(lengths[-1]):
-        Q, R = torch.linalg.qr(block.double())
-        return Q.to(block.dtype), R / scale
-    for _ in range(2):
-        if float((inner - identity).abs().max()) <= ORTHONORMAL:
-            break
-        upper = torch.linalg.cholesky(inner, upper=True)
-        _rotate(block, torch.linalg.solve_triangular(upper, identity, upper=True))
-        R, inner = upper @ R, gram(block)
-    return block, R / scale
-
-
-def _rotate(block: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-    """block @ by (k, k) in its place, a chunk of rows at a time."""
-    for rows in block.split(CHUNK_ROWS):
-        rows.copy_(rows @ by.to(block.dtype))
-    return block

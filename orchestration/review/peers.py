@@ -42,8 +42,7 @@ def interval(low: float, high: float, sign: str = "") -> str:
 
 def standing(lift: PeerLift) -> str:
     """One cohort: `cold EASE (union) .0396, bridge +.0113 [+.0060, +.0166]`."""
-    interval = f"[{short(lift.low, '+')}, {short(lift.high, '+')}]"
-    gain = f"bridge {short(lift.mean, '+')} {interval}"
+    gain = f"bridge {short(lift.mean, '+')} [{short(lift.low, '+')}, {short(lift.high, '+')}]"
     return f"{lift.cohort} {peer_name(lift.peer)} {short(lift.recall)}, {gain}"
 
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from ml.factorize import krylov, shards
-from ml.factorize.krylov import Pace, Space, orthonormal, ritz_basis
+from ml.factorize import dense, krylov, shards
+from ml.factorize.dense import orthonormal
+from ml.factorize.krylov import Pace, Space, ritz_basis
 from ml.factorize.sparse import SparseOperator
 
 CPU = torch.device("cpu")
@@ -96,7 +97,7 @@ def test_restarts_keep_memory_bounded_and_reach_the_same_space(monkeypatch):
 @pytest.mark.parametrize("cut", [7, 1 << 12])
 def test_the_projection_is_that_of_the_matrix(cut, threads, monkeypatch):
     """Grown, compressed and grown again, over any ranges of columns: V is orthonormal and T = V'A'AV."""
-    monkeypatch.setattr(krylov, "CUT", cut)
+    monkeypatch.setattr(dense, "CUT", cut)
     matrix, before = log_like(60, 40).toarray(), torch.get_num_threads()
     squared = torch.from_numpy(matrix.T @ matrix)
     random = np.random.default_rng(0)
@@ -116,37 +117,6 @@ def test_the_projection_is_that_of_the_matrix(cut, threads, monkeypatch):
     np.testing.assert_allclose(rows @ rows.T, np.eye(space.size), atol=1e-13)
     projected = rows @ squared @ rows.T
     np.testing.assert_allclose(space._projected[: space.size, : space.size], projected, atol=1e-11)
-
-
-def test_orthonormal_directions_give_the_block_back():
-    block = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 30)))
-    directions, coefficients = orthonormal(block.clone(), 0.0)
-    np.testing.assert_allclose(directions @ directions.T, np.eye(6), atol=1e-13)
-    np.testing.assert_allclose(coefficients.T @ directions, block, atol=1e-12)
-    dependent = torch.cat([block, block[:2] + block[2:4], torch.zeros(1, 30, dtype=torch.float64)])
-    directions, coefficients = orthonormal(dependent.clone(), 1e-6)
-    assert directions.shape == (6, 30)
-    np.testing.assert_allclose(coefficients.T @ directions, dependent, atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [40, krylov.SUMMED, 3 * krylov.SUMMED + 5, 64 * krylov.SUMMED + 1])
-def test_inner_products_however_they_are_cut(n):
-    block = torch.from_numpy(np.random.default_rng(0).standard_normal((n, 5), dtype=np.float32))
-    exact = block.double().T @ block.double()
-    np.testing.assert_allclose(krylov.gram(block), exact, atol=1e-6 * n)
-    assert krylov.gram(block).dtype == torch.float64
-
-
-def test_nearly_dependent_rows_are_summed_in_double():
-    """A direction of a ten-thousandth: products in float32 would round its square, 1e-8, away."""
-    random = np.random.default_rng(0)
-    row, other = np.linalg.qr(random.standard_normal((5000, 2)))[0].T
-    block = torch.from_numpy(np.stack([row, row + 1e-4 * other]).astype(np.float32))
-    directions, coefficients = orthonormal(block.clone(), 1e-5)
-    assert directions.shape == (2, 5000)
-    np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-2)
-    np.testing.assert_allclose(coefficients.T @ directions.double(), block, atol=1e-6)
-    np.testing.assert_allclose(coefficients.norm(dim=1).min(), 1e-4 / 2**0.5, rtol=1e-2)
 
 
 def test_the_pace_waits_as_long_as_the_rate_says():

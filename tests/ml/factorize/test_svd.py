@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from ml.factorize import krylov
+from ml.factorize import dense
 from ml.factorize import sparse as sparse_operator
 from ml.factorize import svd as module
 from ml.factorize.krylov import ritz_basis
@@ -274,7 +274,7 @@ def test_every_component_of_a_graph_has_its_factor(path):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_rounding_only(path, threads, monkeypatch):
     monkeypatch.setattr(sparse_operator, "PART_ENTRIES", 50)
-    monkeypatch.setattr(krylov, "CUT", 16)
+    monkeypatch.setattr(dense, "CUT", 16)
     matrix, before = sparse_random(200, 150, seed=9), torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
